@@ -1,0 +1,1 @@
+"""nestbox: containers where something is missing, with every capability accounted for."""

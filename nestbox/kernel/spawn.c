@@ -1,0 +1,247 @@
+/*
+ * Starts the executor. The child shares our memory until it executes (as with
+ * vfork), so a large interpreter costs nothing, and nothing but raw system calls
+ * may happen in it: another thread of ours may hold any lock.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <linux/sched.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "spawn.h"
+
+#ifndef CLONE_CLEAR_SIGHAND
+#define CLONE_CLEAR_SIGHAND 0x100000000ULL /* Linux 5.5 */
+#endif
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL /* Linux 5.7 */
+#endif
+
+enum {
+	PLAN_FD = 3,
+	CONTROL_FD = 4,
+	FIRST_FREE_FD = 10, /* above every descriptor that the child is given */
+	STACK_SIZE = 16384,
+};
+
+struct child {
+	const struct nb_spawn *request;
+	int plan;
+	int control;
+	int error; /* written by the child, in the memory that it shares with us */
+};
+
+/*
+ * In a user namespace without maps an exec as "nobody" would lose every right over
+ * it, and the maps are written by us, who wait for that exec. Ambient capabilities
+ * survive it; the plan sets all five sets again later.
+ */
+static int keep_capabilities(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return -1;
+	data[0].inheritable = data[0].permitted;
+	data[1].inheritable = data[1].permitted;
+	if (syscall(SYS_capset, &header, data) < 0)
+		return -1;
+	for (unsigned int number = 0; number < 64; number++)
+		if ((data[number / 32].permitted >> number % 32 & 1) &&
+		    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0) < 0)
+			return -1;
+	return 0;
+}
+
+/* Runs in the child, in our memory: places the descriptors and executes. */
+static int become_executor(void *argument)
+{
+	struct child *child = argument;
+	static const char *const argv[] = { "nestbox-init", NULL };
+	static const char *const env[] = { NULL };
+	const int from[5] = { child->request->stdio[0], child->request->stdio[1],
+			      child->request->stdio[2], child->plan, child->control };
+	int safe[5];
+	int program = fcntl(child->request->program, F_DUPFD_CLOEXEC, FIRST_FREE_FD);
+	sigset_t none;
+
+	if (program < 0)
+		goto fail;
+	for (int i = 0; i < 5; i++) {
+		safe[i] = fcntl(from[i], F_DUPFD_CLOEXEC, FIRST_FREE_FD);
+		if (safe[i] < 0)
+			goto fail;
+	}
+	for (int i = 0; i < 5; i++)
+		if (dup2(safe[i], i) < 0)
+			goto fail;
+	/* Whatever else our process holds open ends at the exec (CVE-2024-21626). */
+	if (syscall(SYS_close_range, CONTROL_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+		goto fail;
+	if ((child->request->flags & CLONE_NEWUSER) && keep_capabilities() < 0)
+		goto fail;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	syscall(SYS_execveat, program, "", argv, env, AT_EMPTY_PATH);
+fail:
+	child->error = errno;
+	_exit(127);
+}
+
+#if defined(__x86_64__)
+/* clone3 onto a stack of the child's own; there is no wrapper for it in libc. */
+static long clone_with_stack(struct clone_args *args, int (*run)(void *), void *argument)
+{
+	register long result __asm__("rax") = SYS_clone3;
+	register void *run_in __asm__("r8") = (void *)run;
+	register void *argument_in __asm__("r9") = argument;
+
+	__asm__ volatile("syscall\n\t"
+			 "testq %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "xorl %%ebp, %%ebp\n\t"
+			 "movq %%r9, %%rdi\n\t"
+			 "call *%%r8\n\t"
+			 "ud2\n"
+			 "1:"
+			 : "+r"(result)
+			 : "D"(args), "S"(sizeof(*args)), "r"(run_in), "r"(argument_in)
+			 : "rcx", "r11", "memory", "cc");
+	return result;
+}
+#define SHARES_MEMORY (CLONE_VM | CLONE_VFORK)
+#elif defined(__aarch64__)
+static long clone_with_stack(struct clone_args *args, int (*run)(void *), void *argument)
+{
+	register long number __asm__("x8") = SYS_clone3;
+	register long result __asm__("x0") = (long)args;
+	register size_t size __asm__("x1") = sizeof(*args);
+	register void *run_in __asm__("x9") = (void *)run;
+	register void *argument_in __asm__("x10") = argument;
+
+	__asm__ volatile("svc #0\n\t"
+			 "cbnz x0, 1f\n\t"
+			 "mov x29, #0\n\t"
+			 "mov x0, x10\n\t"
+			 "blr x9\n\t"
+			 "brk #0\n"
+			 "1:"
+			 : "+r"(result)
+			 : "r"(number), "r"(size), "r"(run_in), "r"(argument_in)
+			 : "memory", "cc");
+	return result;
+}
+#define SHARES_MEMORY (CLONE_VM | CLONE_VFORK)
+#else
+/* Elsewhere the child is a copy of our process: slower, and the error of a failed exec is lost. */
+static long clone_with_stack(struct clone_args *args, int (*run)(void *), void *argument)
+{
+	long result;
+
+	args->stack = 0;
+	args->stack_size = 0;
+	result = syscall(SYS_clone3, args, sizeof(*args));
+	if (result == 0)
+		run(argument);
+	return result < 0 ? -errno : result;
+}
+#define SHARES_MEMORY CLONE_VFORK
+#endif
+
+static int write_plan(const struct nb_spawn *request)
+{
+	int fd = memfd_create("nestbox-plan", MFD_CLOEXEC);
+	uint64_t done = 0;
+
+	if (fd < 0)
+		return -1;
+	while (done < request->plan_size) {
+		ssize_t n = pwrite(fd, request->plan + done, request->plan_size - done, (off_t)done);
+
+		if (n <= 0) {
+			int error = n < 0 ? errno : EIO;
+
+			close(fd);
+			errno = error;
+			return -1;
+		}
+		done += (uint64_t)n;
+	}
+	return fd;
+}
+
+/* With every signal blocked, so that no handler of ours ever runs in the child. */
+static long clone_child(const struct nb_spawn *request, struct child *child, int *pidfd)
+{
+	_Alignas(16) char stack[STACK_SIZE];
+	sigset_t all, old;
+	long pid;
+	struct clone_args args = {
+		.flags = request->flags | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | SHARES_MEMORY,
+		.pidfd = (uint64_t)(uintptr_t)pidfd,
+		.exit_signal = SIGCHLD,
+		.stack = (uint64_t)(uintptr_t)stack,
+		.stack_size = sizeof(stack),
+	};
+
+	if (request->cgroup >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (__u64)(uint32_t)request->cgroup;
+	}
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pid = clone_with_stack(&args, become_executor, child);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return pid;
+}
+
+int64_t nb_spawn(struct nb_spawn *request)
+{
+	int sockets[2];
+	int pidfd = -1;
+	long pid;
+	struct child child = { .request = request };
+
+	child.plan = write_plan(request);
+	if (child.plan < 0)
+		return -errno;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0) {
+		int error = errno;
+
+		close(child.plan);
+		return -error;
+	}
+	child.control = sockets[1];
+	pid = clone_child(request, &child, &pidfd);
+	close(child.plan);
+	close(sockets[1]);
+	if (pid > 0 && child.error == 0) {
+		request->pidfd = pidfd;
+		request->control = sockets[0];
+		return pid;
+	}
+	if (pid > 0) {
+		siginfo_t info;
+
+		while (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0 && errno == EINTR)
+			;
+		close(pidfd);
+		pid = -child.error;
+	}
+	close(sockets[0]);
+	return pid;
+}

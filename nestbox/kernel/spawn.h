@@ -1,0 +1,17 @@
+/*
+ * How the executor is started: one clone3(2) with every new namespace, straight
+ * into a sealed copy of the program. Read by gcc and by cffi.
+ */
+struct nb_spawn {
+	uint64_t flags; /* of clone3(2): CLONE_NEW*, CLONE_PARENT */
+	const uint8_t *plan; /* what the child reads on descriptor 3 */
+	uint64_t plan_size;
+	int32_t program; /* descriptor that is executed */
+	int32_t cgroup; /* directory in which the child is born, or -1 */
+	int32_t stdio[3];
+	int32_t pidfd; /* out */
+	int32_t control; /* out: our end of the child's descriptor 4 */
+};
+
+/* Returns the pid, or -errno with nothing left behind. */
+int64_t nb_spawn(struct nb_spawn *request);

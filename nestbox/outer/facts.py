@@ -1,0 +1,336 @@
+"""What is known about the outer environment. Values only: nothing here reads it, judges or chooses.
+
+An ``OuterEnvironment`` is a set of subjects. A subject that is None was not observed: a launch
+observes only the subjects that its decisions need, ``doctor`` and a recording observe all of them.
+A field that is None inside an observed subject means that the kernel does not have the thing or
+does not show it. Sets of capabilities are bit masks (bit 21 is CAP_SYS_ADMIN).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+FORMAT = 1  # of the JSON recording; raised when a field changes its meaning
+
+
+class Subject(StrEnum):
+    """The parts of an OuterEnvironment, named as its fields; each is observed as a whole."""
+
+    KERNEL = "kernel"
+    CAPABILITIES = "capabilities"
+    ANCESTRY = "ancestry"
+    IDENTITY = "identity"
+    USER_NAMESPACE = "user_namespace"
+    NAMESPACES = "namespaces"
+    CGROUP = "cgroup"
+    SECCOMP = "seccomp"
+    LSM = "lsm"
+    MOUNTS = "mounts"
+    STORAGE = "storage"
+    DEVICES = "devices"
+    SYSCTLS = "sysctls"
+    LIMITS = "limits"
+    TOOLS = "tools"
+    ENGINE = "engine"
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of trying something in a throwaway child.
+
+    ``error`` is the name of the errno (``"EPERM"``), ``"KILLED"`` when the child died by a signal
+    (a seccomp filter that kills), ``"TIMEOUT"``, or None when the trial succeeded.
+    """
+
+    error: str | None
+
+    @property
+    def works(self) -> bool:
+        """Whether the trial succeeded."""
+        return self.error is None
+
+
+class Kernel(msgspec.Struct, frozen=True, kw_only=True):
+    """Which kernel runs, from uname(2) and /proc/sys/kernel/random/boot_id."""
+
+    release: str
+    version: tuple[int, int]  # (major, minor)
+    machine: str  # as uname -m
+    boot_id: str
+
+
+class CapabilitySets(msgspec.Struct, frozen=True, kw_only=True):
+    """The five sets of one thread, as bit masks. Source: capabilities(7)."""
+
+    inheritable: int
+    permitted: int
+    effective: int
+    bounding: int
+    ambient: int
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """The rights of this thread, on which /proc and the kernel's own answers agreed."""
+
+    sets: CapabilitySets
+    last: int  # the highest capability that this kernel knows
+    securebits: int  # PR_GET_SECUREBITS
+    no_new_privs: bool
+
+
+class Ancestor(msgspec.Struct, frozen=True, kw_only=True):
+    """One process between this one and PID 1 of the visible pid namespace."""
+
+    pid: int
+    name: str  # comm, at most 15 bytes
+    sets: CapabilitySets
+    no_new_privs: bool
+    seccomp_mode: int  # 0 none, 1 strict, 2 filter
+    user_namespace: int | None  # inode of /proc/PID/ns/user; None when it may not be read
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """The ids of this process and what PID 1 of its pid namespace can tell."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    pid: int
+    umask: int
+
+
+class IdMap(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of uid_map or gid_map. Source: user_namespaces(7)."""
+
+    inside: int
+    outside: int
+    count: int
+
+
+class UserNamespace(msgspec.Struct, frozen=True, kw_only=True):
+    """The user namespace that this process is in."""
+
+    inode: int
+    initial: bool  # the inode is PROC_USER_INIT_INO (0xEFFFFFFD)
+    depth: int | None  # how many user namespaces are above it that NS_GET_PARENT shows; 0 at least
+    owner_uid: int | None  # NS_GET_OWNER_UID
+    uid_map: tuple[IdMap, ...]
+    gid_map: tuple[IdMap, ...]
+    setgroups_denied: bool
+
+
+class Namespaces(msgspec.Struct, frozen=True, kw_only=True):
+    """Which namespaces a child can create, by trial, and the inodes of our own.
+
+    The keys are the names of /proc/self/ns: mnt, pid, ipc, uts, net, cgroup, time, user.
+    ``create`` is tried with the rights that we have; ``create_with_user`` inside a new user
+    namespace, as an unprivileged user would have to.
+    """
+
+    own: dict[str, int]
+    create: dict[str, Trial]
+    create_with_user: dict[str, Trial]
+
+
+class CgroupMode(StrEnum):
+    """How the cgroup file systems are mounted here."""
+
+    NONE = "none"
+    V1 = "v1"
+    HYBRID = "hybrid"  # v1 controllers, and a v2 hierarchy without controllers or with some
+    V2 = "v2"
+
+
+class CgroupHierarchy(msgspec.Struct, frozen=True, kw_only=True):
+    """One mounted cgroup hierarchy and our own place in it. Source: cgroups(7)."""
+
+    version: int  # 1 or 2
+    controllers: tuple[str, ...]  # v2: cgroup.controllers of our own cgroup; v1: may have name=X
+    mountpoint: str  # where it is mounted, as we see it
+    path: str  # our own cgroup, from /proc/self/cgroup
+    directory: str | None  # the directory of our own cgroup; None when it is not visible
+    writable: bool  # mount is rw and a child cgroup could be made, by access(2)
+    enabled: tuple[str, ...]  # v2: cgroup.subtree_control; v1: the same as controllers
+    processes: int | None  # how many processes are in our own cgroup (v2 forbids inner ones)
+
+
+class Cgroup(msgspec.Struct, frozen=True, kw_only=True):
+    """The cgroup hierarchies that are mounted here."""
+
+    mode: CgroupMode
+    hierarchies: tuple[CgroupHierarchy, ...]
+
+
+class Seccomp(msgspec.Struct, frozen=True, kw_only=True):
+    """The filter on this process, and how it answers the system calls that a launch needs.
+
+    A trial calls with arguments that cannot succeed, so that any other errno than ENOSYS and EPERM
+    shows that the kernel itself was reached: then ``error`` is None.
+    """
+
+    mode: int  # 0 none, 1 strict, 2 filter
+    filters: int | None  # Seccomp_filters of /proc/self/status, since Linux 5.9
+    syscalls: dict[str, Trial]
+
+
+class Lsm(msgspec.Struct, frozen=True, kw_only=True):
+    """Linux security modules: which are active, and our own label."""
+
+    active: tuple[str, ...]  # /sys/kernel/security/lsm, else what can be inferred
+    label: str | None  # /proc/thread-self/attr/current, without its closing newline or NUL
+    apparmor_mode: str | None  # enforce, complain, unconfined
+
+
+class Mount(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of /proc/thread-self/mountinfo. Source: proc_pid_mountinfo(5)."""
+
+    id: int
+    parent: int
+    device: str  # "major:minor"
+    root: str
+    target: str  # unescaped
+    options: tuple[str, ...]  # of the mount
+    propagation: tuple[str, ...]  # "shared:1", "master:2", …
+    fstype: str
+    source: str
+    super_options: tuple[str, ...]  # of the super block
+    kind: str | None = None  # of the target: directory, file, socket, other; None: not looked at
+
+
+class Storage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a root file system can be made from, by trial.
+
+    ``overlay`` is an overlay over / with its upper layer in the state directory, ``overlay_tmpfs``
+    one with its upper layer on a tmpfs, ``overlay_user`` one made in a new user namespace.
+    """
+
+    root_fstype: str
+    state_directory: str
+    state_fstype: str
+    overlay: Trial
+    overlay_tmpfs: Trial
+    overlay_user: Trial
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """One node of the outer /dev: what it is, and whether open(2) is allowed."""
+
+    kind: str  # "c" or "b"
+    major: int
+    minor: int
+    mode: int  # permission bits
+    uid: int
+    gid: int
+    opens: Trial  # opened O_RDWR (or O_RDONLY for a block device) with O_NONBLOCK
+
+
+class Devices(msgspec.Struct, frozen=True, kw_only=True):
+    """The nodes that a container may want, by path, and whether mknod(2) makes usable ones."""
+
+    nodes: dict[str, Device]
+    mknod: Trial
+
+
+class Limit(msgspec.Struct, frozen=True, kw_only=True):
+    """One resource limit; None is RLIM_INFINITY. Source: getrlimit(2)."""
+
+    soft: int | None
+    hard: int | None
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Resource limits by name (``RLIMIT_NOFILE``), and the machine's totals."""
+
+    rlimits: dict[str, Limit]
+    oom_score_adj: int
+    cpus: int  # usable by this process, from sched_getaffinity(2)
+    memory_total_bytes: int
+
+
+class SubordinateIds(msgspec.Struct, frozen=True, kw_only=True):
+    """One range of /etc/subuid or /etc/subgid that belongs to our user."""
+
+    first: int
+    count: int
+
+
+class Tools(msgspec.Struct, frozen=True, kw_only=True):
+    """Programs of the outer environment that a launch may call; None when not found on PATH."""
+
+    newuidmap: str | None
+    newgidmap: str | None
+    fuse_overlayfs: str | None
+    pasta: str | None
+    slirp4netns: str | None
+    subuid: tuple[SubordinateIds, ...]
+    subgid: tuple[SubordinateIds, ...]
+
+
+class EngineKind(StrEnum):
+    """Who made the environment that we run in."""
+
+    NONE = "none"  # nothing found: a host or a plain virtual machine
+    DOCKER = "docker"
+    PODMAN = "podman"
+    CONTAINERD = "containerd"
+    KUBERNETES = "kubernetes"
+    LXC = "lxc"
+    NSPAWN = "systemd-nspawn"
+    GVISOR = "gvisor"
+    FIRECRACKER = "firecracker"
+    WSL = "wsl"
+    TALOS = "talos"
+    NESTBOX = "nestbox"
+    UNKNOWN = "unknown"  # a container, by its namespaces or masks, of a maker that was not found
+
+
+class Engine(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine around us, and what shows it (innermost first when several)."""
+
+    kind: EngineKind
+    evidence: tuple[str, ...]  # "file:line or path: what was seen"
+    runner: str | None  # "gitlab", "github", … when the environment shows a CI runner
+
+
+class OuterEnvironment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One observation of what surrounds nestbox; complete, it resolves any request offline."""
+
+    format: int = FORMAT
+    kernel: Kernel | None = None
+    capabilities: Capabilities | None = None
+    ancestry: tuple[Ancestor, ...] | None = None  # from our parent to PID 1
+    identity: Identity | None = None
+    user_namespace: UserNamespace | None = None
+    namespaces: Namespaces | None = None
+    cgroup: Cgroup | None = None
+    seccomp: Seccomp | None = None
+    lsm: Lsm | None = None
+    mounts: tuple[Mount, ...] | None = None
+    storage: Storage | None = None
+    devices: Devices | None = None
+    sysctls: dict[str, str | None] | None = None
+    limits: Limits | None = None
+    tools: Tools | None = None
+    engine: Engine | None = None
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """The file that the container's command names, found inside the root before the launch."""
+
+    path: str  # inside the root
+    setuid: int | None  # the owner, when the set-user-ID bit is set
+    file_permitted: int  # security.capability: the permitted mask; 0 without the attribute
+    file_inheritable: int
+    file_effective: bool  # the effective bit: an exec that cannot give all of permitted fails
+    setgid: int | None = None  # the group, when the set-group-ID bit is set: it clears ambient too
+    has_file_capabilities: bool = False  # the attribute exists, be it empty: it clears ambient too
+
+
+class RootFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a launch needs to know of the root file system that it was given."""
+
+    directory: str  # real path of the root, "/" for the present one
+    passwd: str | None  # text of /etc/passwd inside it; None when there is none
+    group: str | None
+    program: Program | None  # None when it was not found: the exec itself will tell
