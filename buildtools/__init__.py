@@ -1,0 +1,1 @@
+"""Build steps of nestbox, used by setup.py and the Makefile and never installed."""
