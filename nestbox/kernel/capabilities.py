@@ -26,13 +26,20 @@ class CapabilityRow(NamedTuple):
 TABLE: tuple[CapabilityRow, ...] = (
     CapabilityRow(0, "CAP_CHOWN", "change the owner of any file", False),
     CapabilityRow(1, "CAP_DAC_OVERRIDE", "ignore file permissions", False),
-    CapabilityRow(2, "CAP_DAC_READ_SEARCH", "read any file and search any directory, open by handle", True),
+    CapabilityRow(
+        2, "CAP_DAC_READ_SEARCH", "read any file and search any directory, open by handle", True
+    ),
     CapabilityRow(3, "CAP_FOWNER", "act as the owner of any file", False),
     CapabilityRow(4, "CAP_FSETID", "keep set-id bits when a file is changed", False),
     CapabilityRow(5, "CAP_KILL", "send a signal to any process", False),
     CapabilityRow(6, "CAP_SETGID", "take any group id, write gid maps", False),
     CapabilityRow(7, "CAP_SETUID", "take any user id, write uid maps", False),
-    CapabilityRow(8, "CAP_SETPCAP", "drop bounding capabilities, raise inheritable ones, set securebits", False),
+    CapabilityRow(
+        8,
+        "CAP_SETPCAP",
+        "drop bounding capabilities, raise inheritable ones, set securebits",
+        False,
+    ),
     CapabilityRow(9, "CAP_LINUX_IMMUTABLE", "set the immutable and append-only flags", True),
     CapabilityRow(10, "CAP_NET_BIND_SERVICE", "bind to ports below 1024", False),
     CapabilityRow(11, "CAP_NET_BROADCAST", "unused by the kernel", False),
@@ -45,9 +52,13 @@ TABLE: tuple[CapabilityRow, ...] = (
     CapabilityRow(18, "CAP_SYS_CHROOT", "use chroot(2), join mount namespaces", False),
     CapabilityRow(19, "CAP_SYS_PTRACE", "trace any process", False),
     CapabilityRow(20, "CAP_SYS_PACCT", "switch process accounting", True),
-    CapabilityRow(21, "CAP_SYS_ADMIN", "mount, make namespaces, set the host name and much more", False),
+    CapabilityRow(
+        21, "CAP_SYS_ADMIN", "mount, make namespaces, set the host name and much more", False
+    ),
     CapabilityRow(22, "CAP_SYS_BOOT", "reboot, load a kernel for kexec", True),
-    CapabilityRow(23, "CAP_SYS_NICE", "raise priorities, set scheduling and affinity of others", False),
+    CapabilityRow(
+        23, "CAP_SYS_NICE", "raise priorities, set scheduling and affinity of others", False
+    ),
     CapabilityRow(24, "CAP_SYS_RESOURCE", "exceed resource limits and quotas", True),
     CapabilityRow(25, "CAP_SYS_TIME", "set the system clock", True),
     CapabilityRow(26, "CAP_SYS_TTY_CONFIG", "configure virtual terminals", True),
@@ -55,7 +66,9 @@ TABLE: tuple[CapabilityRow, ...] = (
     CapabilityRow(28, "CAP_LEASE", "establish leases on any file", True),
     CapabilityRow(29, "CAP_AUDIT_WRITE", "write to the kernel's audit log", False),
     CapabilityRow(30, "CAP_AUDIT_CONTROL", "configure the kernel's audit", True),
-    CapabilityRow(31, "CAP_SETFCAP", "set file capabilities, map uid 0 into a user namespace", False),
+    CapabilityRow(
+        31, "CAP_SETFCAP", "set file capabilities, map uid 0 into a user namespace", False
+    ),
     CapabilityRow(32, "CAP_MAC_OVERRIDE", "override mandatory access control (Smack)", True),
     CapabilityRow(33, "CAP_MAC_ADMIN", "configure mandatory access control (Smack)", True),
     CapabilityRow(34, "CAP_SYSLOG", "read the kernel log and kernel addresses", True),

@@ -170,7 +170,8 @@ static int write_plan(const struct nb_spawn *request)
 	if (fd < 0)
 		return -1;
 	while (done < request->plan_size) {
-		ssize_t n = pwrite(fd, request->plan + done, request->plan_size - done, (off_t)done);
+		ssize_t n =
+			pwrite(fd, request->plan + done, request->plan_size - done, (off_t)done);
 
 		if (n <= 0) {
 			int error = n < 0 ? errno : EIO;

@@ -1,0 +1,130 @@
+"""The mounted cgroup hierarchies and our own place in each."""
+
+from __future__ import annotations
+
+import os
+
+from nestbox.kernel import procfs, reading
+from nestbox.outer.facts import Cgroup, CgroupHierarchy, CgroupMode, Mount
+from nestbox.outer.sources import Sources, read_optional
+
+_NOT_CONTROLLERS = frozenset(  # options of a v1 super block that name no controller
+    {"rw", "ro", "noprefix", "clone_children", "cpuset_v2_mode", "xattr", "favordynmods", "none"}
+)
+
+
+def v1_controllers(mount: Mount) -> tuple[str, ...]:
+    """Return the controllers of a v1 hierarchy, ``name=X`` included. Source: cgroups(7)."""
+    return tuple(
+        option
+        for option in mount.super_options
+        if option not in _NOT_CONTROLLERS and not option.startswith(("release_agent=", "seclabel"))
+    )
+
+
+def directory_of(mount: Mount, path: str) -> str | None:
+    """Return the directory at which a mount shows our own cgroup; None when it does not show it.
+
+    The mount may show a part of the hierarchy only: its root is a cgroup too, seen from the root
+    of our cgroup namespace, just as the path in /proc/self/cgroup is.
+    """
+    if path.startswith("/..") or mount.root.startswith("/.."):
+        return None
+    root = mount.root.rstrip("/")
+    if path != root and not path.startswith(root + "/"):
+        return None
+    return (mount.target.rstrip("/") + path[len(root) :]).rstrip("/") or "/"
+
+
+def _own_path(lines: tuple[procfs.CgroupLine, ...], controllers: tuple[str, ...]) -> str | None:
+    """Return our own cgroup in the hierarchy with these controllers; none means version 2."""
+    for line in lines:
+        if controllers and set(line.controllers) & set(controllers):
+            return line.path
+        if not controllers and line.id == 0 and not line.controllers:
+            return line.path
+    return None
+
+
+def _words(path: str) -> tuple[str, ...]:
+    """Return the words of a file, none when it cannot be read."""
+    return tuple((read_optional(path) or "").split())
+
+
+def _count_processes(directory: str) -> int | None:
+    """Return how many processes a cgroup has, None when they cannot be listed."""
+    try:
+        return reading.read_file(f"{directory}/cgroup.procs").count(b"\n")
+    except OSError:
+        return None
+
+
+def _is_writable(mount: Mount, directory: str) -> bool:
+    """Return whether a child cgroup could be made here, by the mount and by access(2)."""
+    if "ro" in mount.options or "ro" in mount.super_options:
+        return False
+    return os.access(directory, os.W_OK | os.X_OK, effective_ids=True)
+
+
+def _observe_hierarchy(
+    mount: Mount, lines: tuple[procfs.CgroupLine, ...]
+) -> CgroupHierarchy | None:
+    """Return one mounted hierarchy; None when we are not in it, as after it was unmounted."""
+    version = 2 if mount.fstype == "cgroup2" else 1
+    controllers = v1_controllers(mount) if version == 1 else ()
+    path = _own_path(lines, controllers)
+    if path is None:
+        return None
+    directory = directory_of(mount, path)
+    if directory is not None and not os.path.isdir(directory):
+        directory = None
+    enabled = controllers
+    if version == 2 and directory is not None:
+        controllers = _words(f"{directory}/cgroup.controllers")
+        enabled = _words(f"{directory}/cgroup.subtree_control")
+    return CgroupHierarchy(
+        version=version,
+        controllers=controllers,
+        mountpoint=mount.target,
+        path=path,
+        directory=directory,
+        writable=directory is not None and _is_writable(mount, directory),
+        enabled=enabled,
+        processes=_count_processes(directory) if version == 2 and directory else None,
+    )
+
+
+def _best(first: CgroupHierarchy, second: CgroupHierarchy) -> CgroupHierarchy:
+    """Return the more useful of two mounts of one hierarchy; the first when they are equal."""
+    rank = (first.directory is not None, first.writable)
+    return second if (second.directory is not None, second.writable) > rank else first
+
+
+def mode_of(versions: frozenset[int]) -> CgroupMode:
+    """Return how the cgroup file systems are mounted, from the versions that are."""
+    if versions == {1, 2}:
+        return CgroupMode.HYBRID
+    if versions:
+        return CgroupMode.V2 if 2 in versions else CgroupMode.V1
+    return CgroupMode.NONE
+
+
+def observe_cgroup(sources: Sources) -> Cgroup:
+    """Return the hierarchies that are mounted here, in the order of their mounts.
+
+    A hierarchy that is mounted more than once appears once, by the mount that shows our own cgroup
+    and can be written. Raises EnvironmentUnreadable. Source: cgroups(7), kernel cgroup-v2.rst.
+    """
+    lines = sources.cgroups
+    found: dict[tuple[str, ...], CgroupHierarchy] = {}
+    for mount in sources.mounts:
+        if mount.fstype not in {"cgroup", "cgroup2"}:
+            continue
+        hierarchy = _observe_hierarchy(mount, lines)
+        if hierarchy is None:
+            continue
+        key = hierarchy.controllers if hierarchy.version == 1 else ()
+        found[key] = _best(found[key], hierarchy) if key in found else hierarchy
+    hierarchies = tuple(found.values())
+    versions = frozenset(hierarchy.version for hierarchy in hierarchies)
+    return Cgroup(mode=mode_of(versions), hierarchies=hierarchies)

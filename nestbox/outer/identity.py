@@ -1,0 +1,163 @@
+"""Which kernel runs, and who we are on it: ids, user namespace and its maps, security label."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from nestbox.errors import EnvironmentUnreadable
+from nestbox.kernel import procfs, syscalls
+from nestbox.kernel.namespaces import INITIAL_INODE
+from nestbox.outer.facts import Identity, IdMap, Kernel, Lsm, UserNamespace
+from nestbox.outer.sources import Sources, read_optional, read_proc
+
+_BOOT_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_RELEASE = re.compile(r"(\d+)\.(\d+)")
+_PARENTS_LIMIT = 32  # the kernel nests user namespaces at most this deep
+
+
+def _parse_boot_id(text: bytes) -> str:
+    """Return the boot id that a file holds. Raises MalformedText."""
+    boot_id = procfs.decode(text).strip()
+    if _BOOT_ID.fullmatch(boot_id) is None:
+        raise procfs.MalformedText(f"it holds {boot_id[:40]!r}, not a boot id")
+    return boot_id
+
+
+def observe_kernel() -> Kernel:
+    """Return which kernel runs. Raises EnvironmentUnreadable. Source: uname(2), random(4)."""
+    uname = os.uname()
+    version = _RELEASE.match(uname.release)
+    if version is None:
+        raise EnvironmentUnreadable(
+            "cannot tell which kernel runs",
+            cause=f"uname(2) says its release is {uname.release!r}",
+            remedy="run without the personality or wrapper that changes uname",
+        )
+    return Kernel(
+        release=uname.release,
+        version=(int(version[1]), int(version[2])),
+        machine=uname.machine,
+        boot_id=read_proc("/proc/sys/kernel/random/boot_id", _parse_boot_id),
+    )
+
+
+def observe_identity(sources: Sources) -> Identity:
+    """Return our ids; the umask is read from /proc, since umask(2) can only change it."""
+    umask = sources.status.umask
+    if umask is None:
+        raise EnvironmentUnreadable(
+            "cannot tell the umask of this process",
+            cause="/proc/thread-self/status has no Umask, so the kernel is older than 4.7",
+            remedy="run on a newer kernel",
+        )
+    return Identity(
+        uid=os.geteuid(),
+        gid=os.getegid(),
+        groups=tuple(os.getgroups()),
+        pid=os.getpid(),
+        umask=umask,
+    )
+
+
+def _parse_map(text: bytes) -> tuple[IdMap, ...]:
+    """Return the rows of an id map as facts."""
+    rows = procfs.parse_id_map(text)
+    return tuple(IdMap(inside=row.inside, outside=row.outside, count=row.count) for row in rows)
+
+
+def _count_parents(fd: int) -> int:
+    """Return how many namespaces above the one of the descriptor the kernel shows.
+
+    Its own parents are out of sight of a process in a user namespace: NS_GET_PARENT answers EPERM.
+    """
+    count = 0
+    current = os.dup(fd)
+    try:
+        while count < _PARENTS_LIMIT:
+            try:
+                parent = syscalls.ns_get_parent(current)
+            except OSError:
+                break
+            os.close(current)
+            current = parent
+            count += 1
+    finally:
+        os.close(current)
+    return count
+
+
+def _owner_and_depth(initial: bool) -> tuple[int | None, int | None]:
+    """Return the owner's uid and the depth that the kernel shows, None for what it does not.
+
+    A namespace that is not the initial one has at least one above it, in sight or not.
+    """
+    if initial:
+        return 0, 0
+    try:
+        fd = os.open("/proc/thread-self/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None, None
+    try:
+        depth = max(1, _count_parents(fd))
+        try:
+            return syscalls.ns_get_owner_uid(fd), depth
+        except OSError:
+            return None, depth
+    finally:
+        os.close(fd)
+
+
+def observe_user_namespace() -> UserNamespace:
+    """Return the user namespace that we are in. Source: user_namespaces(7), ioctl_ns(2)."""
+    inode = os.stat("/proc/thread-self/ns/user").st_ino
+    initial = inode == INITIAL_INODE["user"]
+    owner, depth = _owner_and_depth(initial)
+    return UserNamespace(
+        inode=inode,
+        initial=initial,
+        depth=depth,
+        owner_uid=owner,
+        uid_map=read_proc("/proc/thread-self/uid_map", _parse_map),
+        gid_map=read_proc("/proc/thread-self/gid_map", _parse_map),
+        setgroups_denied=read_optional("/proc/thread-self/setgroups") == "deny",
+    )
+
+
+_INFERRED = (  # where securityfs is not mounted: a file that only this module makes
+    ("apparmor", "/sys/module/apparmor/parameters/enabled"),
+    ("selinux", "/sys/fs/selinux/enforce"),
+    ("smack", "/sys/fs/smackfs/version"),
+    ("tomoyo", "/sys/kernel/security/tomoyo/version"),
+)
+_APPARMOR_LABEL = re.compile(r".+ \(([a-z]+)\)")
+
+
+def _active_modules() -> tuple[str, ...]:
+    """Return the security modules that are active, as far as they show."""
+    listed = read_optional("/sys/kernel/security/lsm")
+    if listed is not None:
+        return tuple(listed.split(","))
+    found = [name for name, path in _INFERRED if read_optional(path) not in {None, "N"}]
+    return tuple(found)
+
+
+def apparmor_mode(label: str | None) -> str | None:
+    """Return the mode in an AppArmor label (``"docker-default (enforce)"``), None without one."""
+    if label is None:
+        return None
+    if label == "unconfined":
+        return label
+    match = _APPARMOR_LABEL.fullmatch(label)
+    return match[1] if match else None
+
+
+def observe_lsm() -> Lsm:
+    """Return the active security modules and our label. Source: LSM admin guide, lsm(7)."""
+    active = _active_modules()
+    label = read_optional("/proc/thread-self/attr/current") or None
+    apparmor = None
+    if "apparmor" in active:
+        own = read_optional("/proc/thread-self/attr/apparmor/current") or label
+        apparmor = apparmor_mode(own)
+    return Lsm(active=active, label=label, apparmor_mode=apparmor)
