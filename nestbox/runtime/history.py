@@ -1,0 +1,117 @@
+"""Records on disk: beside the state while a container lives, among the last hundred after it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import msgspec
+
+from nestbox.errors import StateError
+from nestbox.policy.validation import check_name
+from nestbox.runtime.record import SCHEMA, Record
+from nestbox.runtime.state import write_atomically
+
+_FILE = "record.json"
+# No container can have this name: "@" is not in the character set of ids.
+_FINISHED = "@records"
+_KEPT = 100
+_SLACK = 20  # so that not each launch has to look for the oldest
+_MAXIMUM_BYTES = 64 << 20
+
+
+def record_json(record: Record) -> bytes:
+    """Return the record as one line of JSON, without the newline."""
+    return msgspec.json.encode(record)
+
+
+def keep_running(root: str, record: Record) -> None:
+    """Write the record of a container that lives, beside its state. Raises StateError."""
+    write_atomically(os.path.join(root, record.id, _FILE), record_json(record))
+
+
+def keep_finished(root: str, record: Record) -> None:
+    """Write the record of a container that is gone, and forget the oldest ones.
+
+    Raises:
+        StateError: it cannot be written.
+    """
+    directory = os.path.join(root, _FINISHED)
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StateError(
+            f"cannot keep the record in {directory!r}",
+            cause=(error.strerror or str(error)).lower(),
+            remedy="choose a directory that can be written with --root or NESTBOX_ROOT",
+        ) from error
+    write_atomically(os.path.join(directory, f"{record.id}.json"), record_json(record))
+    names = os.listdir(directory)
+    if len(names) > _KEPT + _SLACK:
+        _forget_oldest(directory, names)
+
+
+def _forget_oldest(directory: str, names: list[str]) -> None:
+    def age(name: str) -> float:
+        # Another nestbox may be forgetting too.
+        with contextlib.suppress(FileNotFoundError):
+            return os.lstat(os.path.join(directory, name)).st_mtime
+        return 0.0
+
+    for name in sorted(names, key=age)[: len(names) - _KEPT]:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(directory, name))
+
+
+def list_records(root: str) -> tuple[str, ...]:
+    """Return the ids of all containers that have a record, the newest last."""
+    found: list[tuple[float, str]] = []
+    for directory, suffix in ((root, f"/{_FILE}"), (os.path.join(root, _FINISHED), "")):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for name in os.listdir(directory):
+                with contextlib.suppress(OSError):
+                    modified = os.lstat(os.path.join(directory, name + suffix)).st_mtime
+                    found.append((modified, name.removesuffix(".json") if not suffix else name))
+    return tuple(name for _, name in sorted(found))
+
+
+def load_record(root: str, container: str) -> Record:
+    """Return the record of a container, living or finished.
+
+    Raises:
+        StateError: there is none of that id, or it cannot be read.
+        UsageError: the id is no valid one.
+    """
+    check_name(container)
+    for path in (
+        os.path.join(root, container, _FILE),
+        os.path.join(root, _FINISHED, f"{container}.json"),
+    ):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return _read(path)
+    raise StateError(
+        f'no record of a container "{container}"',
+        cause=f"neither a living nor one of the last {_KEPT} finished ones in {root!r} has that id",
+        remedy="run `nestbox explain` for a list",
+    )
+
+
+def _read(path: str) -> Record:
+    try:
+        with open(path, "rb") as file:
+            record = msgspec.json.decode(file.read(_MAXIMUM_BYTES), type=Record)
+    except msgspec.MsgspecError as error:
+        raise _damaged(path, str(error).lower()) from error
+    except PermissionError as error:
+        raise _damaged(path, "permission denied") from error
+    if record.schema != SCHEMA:
+        raise _damaged(path, f"it has schema {record.schema}, this nestbox reads {SCHEMA}")
+    return record
+
+
+def _damaged(path: str, cause: str) -> StateError:
+    return StateError(
+        f"cannot read the record {path!r}",
+        cause=cause,
+        remedy="remove the file, or read it with the version of nestbox that wrote it",
+    )

@@ -1,0 +1,158 @@
+"""One launch: the executor is started with a plan, answered at its sync points, and waited for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import msgspec
+
+from nestbox.errors import LaunchError
+from nestbox.executor.encode import (
+    CONSOLE,
+    FAILED,
+    REPORT_SIZE,
+    SETS,
+    SYNC,
+    decode_report,
+    namespace_flags,
+)
+from nestbox.executor.explain import explain
+from nestbox.executor.program import sealed_program
+from nestbox.kernel.spawn import spawn
+from nestbox.outer.facts import CapabilitySets
+from nestbox.plan.steps import LaunchPlan, Sync
+
+_GO = b"g"
+_SIGKILL = 9
+
+
+class Launched(msgspec.Struct, frozen=True, kw_only=True):
+    """A container whose program was executed. The caller owns the descriptors and waits.
+
+    ``sets`` are those that the executor read back before its exec; ``master`` is the other end of
+    the container's terminal, None without one.
+    """
+
+    pid: int
+    pidfd: int
+    sets: CapabilitySets | None
+    master: int | None
+
+
+class Conversation:
+    """A started executor and what it has told so far."""
+
+    def __init__(
+        self,
+        plan: LaunchPlan,
+        encoded: bytes,
+        *,
+        stdio: tuple[int, int, int],
+        cgroup: int = -1,
+    ) -> None:
+        """Start the executor. Raises LaunchError when the kernel refuses that."""
+        self.plan = plan
+        try:
+            self._child = spawn(
+                encoded,
+                program=sealed_program(),
+                flags=namespace_flags(plan.namespaces),
+                stdio=stdio,
+                cgroup=cgroup,
+            )
+        except OSError as error:
+            raise _not_started(plan, error) from error
+        self.pid = self._child.pid
+        self._master: int | None = None
+        self._sets: CapabilitySets | None = None
+
+    def finish(self, at_sync: Callable[[str, int], None]) -> Launched:
+        """Answer the executor until its program runs.
+
+        ``at_sync`` is called with the reason of each sync point and the pid, does what the executor
+        waits for, and may raise to stop the launch.
+
+        Raises:
+            LaunchError: a step failed; the executor is dead and waited for.
+        """
+        try:
+            self._converse(at_sync)
+        except BaseException:
+            self.abandon()
+            raise
+        os.close(self._child.control)
+        return Launched(pid=self.pid, pidfd=self._child.pidfd, sets=self._sets, master=self._master)
+
+    def _converse(self, at_sync: Callable[[str, int], None]) -> None:
+        while data := self._receive():
+            report = decode_report(data)
+            if report.kind == FAILED:
+                raise explain(self.plan, report)
+            if report.kind == SETS:
+                self._sets = report.sets
+            if report.kind == SYNC:
+                step = self.plan.steps[report.step]
+                assert isinstance(step, Sync)
+                at_sync(step.reason, self.pid)
+                os.write(self._child.control, _GO)
+        if self._sets is None:
+            # It closed its descriptor without having come to the last step.
+            raise LaunchError(
+                "the executor died during the launch",
+                cause="it was killed: by the outer environment's seccomp filter, for want of"
+                " memory, or by somebody's signal",
+                remedy="run `nestbox doctor`, and look at the kernel log",
+            )
+
+    def _receive(self) -> bytes:
+        """Return the next report, or nothing when the executor is gone or has executed."""
+        if not any(type(step).__name__ == "Console" for step in self.plan.steps):
+            return os.read(self._child.control, REPORT_SIZE)
+        # Only a terminal comes with a descriptor; the socket module costs six milliseconds.
+        import socket
+
+        with socket.socket(fileno=os.dup(self._child.control)) as control:
+            data, descriptors, _, _ = socket.recv_fds(control, REPORT_SIZE, 1)
+        if descriptors:
+            os.set_inheritable(descriptors[0], False)
+            if data and decode_report(data).kind == CONSOLE:
+                self._master = descriptors[0]
+            else:
+                os.close(descriptors[0])
+        return data
+
+    def abandon(self) -> None:
+        """Kill the executor, and with it everything in its pid namespace, and wait for it."""
+        from nestbox.kernel.syscalls import pidfd_send_signal
+
+        try:
+            pidfd_send_signal(self._child.pidfd, _SIGKILL)
+        except ProcessLookupError:
+            pass
+        os.waitid(os.P_PIDFD, self._child.pidfd, os.WEXITED)
+        os.close(self._child.pidfd)
+        os.close(self._child.control)
+        if self._master is not None:
+            os.close(self._master)
+
+
+def _not_started(plan: LaunchPlan, error: OSError) -> LaunchError:
+    names = ", ".join(plan.namespaces)
+    return LaunchError(
+        "cannot start the executor",
+        cause=f"clone3(2) with new namespaces ({names}): {(error.strerror or '').lower()}",
+        remedy="run `nestbox doctor`: it tries each namespace and says what stops it",
+    )
+
+
+def exit_code_of(status: int, *, signalled: bool) -> int:
+    """Return the exit code that stands for a wait status: 128 + n for signal n."""
+    return 128 + status if signalled else status
+
+
+def wait(launched: Launched) -> int:
+    """Return the exit code of the container's first process, once it is dead, and reap it."""
+    result = os.waitid(os.P_PIDFD, launched.pidfd, os.WEXITED)
+    assert result is not None
+    return exit_code_of(result.si_status, signalled=result.si_code != os.CLD_EXITED)

@@ -1,0 +1,335 @@
+"""One container from request to exit code: made, launched, waited for and removed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from nestbox.errors import LaunchError, NestboxError, UsageError
+from nestbox.executor.encode import encode
+from nestbox.outer.facts import CapabilitySets
+from nestbox.plan.compile import SYNC_CGROUP, SYNC_ID_MAPS
+from nestbox.plan.render import render
+from nestbox.plan.steps import LaunchPlan
+from nestbox.policy.launch_spec import LaunchSpec
+from nestbox.policy.prediction import predict_after_exec
+from nestbox.policy.request import RunRequest
+from nestbox.policy.resolution import refusal, warnings
+from nestbox.runtime import cgroups
+from nestbox.runtime.context import Context
+from nestbox.runtime.forwarding import Forwarding
+from nestbox.runtime.history import keep_finished, keep_running
+from nestbox.runtime.idmaps import write_maps
+from nestbox.runtime.launch import Conversation, Launched, wait
+from nestbox.runtime.prepare import Prepared, launch_of, plan_of, prepare
+from nestbox.runtime.record import Record
+from nestbox.runtime.removal import remove_tree
+from nestbox.runtime.state import Claim, ContainerState, claim, open_root
+from nestbox.runtime.stdio import Stdio, behind_terminal, captured, passed_through
+from nestbox.runtime.streams import Pump
+from nestbox.runtime.sweep import boot_id, start_time, sweep
+from nestbox.version import VERSION
+
+_SIGKILL = 9
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """A container that has ended: its exit code, its record, and what was captured."""
+
+    exit_code: int
+    record: Record
+    stdout: bytes = b""
+    stderr: bytes = b""
+
+
+class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a container is attended; what it is, is the request's matter.
+
+    ``notice`` gets each line that is to be shown before the launch. ``forward_signals`` hands the
+    signals of this process to the container, which only a program's main thread may ask for.
+    """
+
+    notice: Callable[[str], None] = lambda line: None
+    forward_signals: bool = False
+    capture: bool = False
+    input: bytes | None = None
+    timeout_seconds: float | None = None
+
+
+def run(request: RunRequest, context: Context, options: RunOptions | None = None) -> Finished:
+    """Run one container to its end.
+
+    Raises:
+        Refused: something that was asked for by name is not to be had; nothing was created.
+        NestboxError: the request is not valid, or the launch failed; nothing is left behind.
+    """
+    options = options or RunOptions()
+    clock = _Clock()
+    prepared = prepare(request, context)
+    clock.lap("resolve")
+    refused = refusal(prepared.resolution)
+    if refused is not None:
+        raise refused
+    for line in warnings(prepared.resolution, prepared.container):
+        options.notice(line)
+    return _Run(prepared, context, options, clock).run()
+
+
+class _Clock:
+    """The milliseconds of each phase of a launch."""
+
+    def __init__(self) -> None:
+        self.phases: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        now = time.perf_counter()
+        self.phases[phase] = round((now - self._last) * 1000, 3)
+        self._last = now
+
+
+class _Run:
+    """One container on its way; each method is one stage of it."""
+
+    def __init__(
+        self, prepared: Prepared, context: Context, options: RunOptions, clock: _Clock
+    ) -> None:
+        self.prepared = prepared
+        self.context = context
+        self.options = options
+        self.clock = clock
+        self.launch: LaunchSpec = launch_of(prepared)
+        self.plan: LaunchPlan = plan_of(prepared, context)
+        self.encoded = encode(self.plan)
+        self.created = _now()
+        clock.lap("compile")
+
+    def run(self) -> Finished:
+        open_root(self.context.root)
+        sweep(self.context.root)
+        state = ContainerState(
+            id=self.prepared.container,
+            created=self.created,
+            boot_id=boot_id(),
+            cgroups=tuple(
+                cgroups.directory_of(spec, self.prepared.container) for spec in self.launch.cgroups
+            ),
+            upper=self.launch.root.upper,
+        )
+        held = claim(self.context.root, state)
+        with contextlib.ExitStack() as undo:
+            # The state names what is to be undone, so it goes last.
+            undo.callback(held.release)
+            record = self._attended(held, state, undo)
+        with contextlib.suppress(NestboxError):
+            # The container has run; a record that cannot be kept does not make it a failure.
+            keep_finished(self.context.root, record.record)
+        return record
+
+    def _attended(self, held: Claim, state: ContainerState, undo: contextlib.ExitStack) -> Finished:
+        self._make_surroundings(undo)
+        stdio = self._stdio()
+        undo.callback(stdio.close)
+        self.clock.lap("create")
+        forwarding = Forwarding() if self.options.forward_signals else None
+        conversation = self._start(stdio)
+        try:
+            held.write(
+                msgspec.structs.replace(
+                    state, pid=conversation.pid, pid_start=start_time(conversation.pid)
+                )
+            )
+            if forwarding is not None:
+                # Importing and installing costs two milliseconds that the executor needs anyway.
+                undo.callback(forwarding.end)
+                forwarding.begin()
+        except BaseException:
+            conversation.abandon()
+            raise
+        try:
+            launched = conversation.finish(self._at_sync)
+        except NestboxError as error:
+            self._keep_failed(error)
+            raise
+        self.clock.lap("launch")
+        record = self._record(launched.sets, pid=launched.pid)
+        with contextlib.suppress(NestboxError):
+            keep_running(self.context.root, record)
+        exit_code = self._attend(launched, stdio, forwarding)
+        self.clock.lap("run")
+        finished = msgspec.structs.replace(record, exit_code=exit_code, phases=self.clock.phases)
+        out, err = stdio.captured
+        return Finished(exit_code=exit_code, record=finished, stdout=bytes(out), stderr=bytes(err))
+
+    def _make_surroundings(self, undo: contextlib.ExitStack) -> None:
+        """Make what has to be there before the executor: cgroups, the upper layer, volumes."""
+        for mount in self.prepared.request.mounts:
+            if mount.type == "bind" and not mount.must_exist:
+                _make_volume(mount.source)
+        if self.launch.root.upper is not None:
+            _make_upper(self.launch.root.upper)
+            undo.callback(remove_tree, self.launch.root.upper)
+        for spec in self.launch.cgroups:
+            undo.callback(cgroups.remove, cgroups.directory_of(spec, self.prepared.container))
+            cgroups.create(spec, self.prepared.container)
+
+    def _stdio(self) -> Stdio:
+        if self.launch.process.terminal:
+            return behind_terminal()
+        if self.options.capture:
+            return captured(self.options.input)
+        return passed_through(self.context, interactive=self.prepared.request.interactive)
+
+    def _start(self, stdio: Stdio) -> Conversation:
+        """Start the executor, in its cgroup where the kernel can do that (v2)."""
+        cgroup = -1
+        try:
+            for spec in self.launch.cgroups:
+                if spec.version == 2:
+                    directory = cgroups.directory_of(spec, self.prepared.container)
+                    cgroup = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            return Conversation(self.plan, self.encoded, stdio=stdio.child, cgroup=cgroup)
+        finally:
+            if cgroup >= 0:
+                os.close(cgroup)
+
+    def _at_sync(self, reason: str, pid: int) -> None:
+        if reason == SYNC_ID_MAPS:
+            write_maps(self.launch, pid, self.prepared.environment.tools)
+        if reason == SYNC_CGROUP:
+            for spec in self.launch.cgroups:
+                if spec.version == 1:
+                    cgroups.enter(spec, self.prepared.container, pid)
+
+    def _attend(self, launched: Launched, stdio: Stdio, forwarding: Forwarding | None) -> int:
+        """Copy streams and forward signals until the container has ended."""
+        pump = Pump(launched.pidfd)
+        deadline = _Deadline(self.options.timeout_seconds)
+        try:
+            with contextlib.ExitStack() as terminal:
+                if launched.master is not None:
+                    from nestbox.runtime.terminal import attach
+
+                    attach(launched.master, self.context, pump, terminal)
+                stdio.connect(pump)
+                if forwarding is not None:
+                    forwarding.connect(pump, launched, self.context.stdin)
+                in_time = pump.run(deadline.left)
+        except BaseException:
+            _kill(launched)
+            raise
+        finally:
+            pump.close()
+            if launched.master is not None:
+                os.close(launched.master)
+        if not in_time:
+            _kill(launched)
+            raise LaunchError(
+                "the container was stopped",
+                cause=f"it ran longer than {self.options.timeout_seconds} seconds",
+                remedy="allow it more time",
+            )
+        exit_code = wait(launched)
+        os.close(launched.pidfd)
+        return exit_code
+
+    def _record(self, sets: CapabilitySets | None, *, pid: int | None, error: str = "") -> Record:
+        resolution = self.prepared.resolution
+        capabilities = self.prepared.environment.capabilities
+        assert capabilities is not None
+        return Record(
+            id=self.prepared.container,
+            nestbox=VERSION,
+            created=self.created,
+            fingerprint=_digest(msgspec.json.encode(self.prepared.environment)),
+            environment=self.prepared.environment,
+            request=without_values(self.prepared.request),
+            profile=resolution.profile,
+            decisions=resolution.decisions,
+            capabilities=resolution.capabilities.decisions,
+            plan=tuple(render(self.plan).splitlines()),
+            plan_digest=_digest(self.encoded),
+            sets=sets,
+            after_exec=predict_after_exec(
+                self.launch.capabilities,
+                uid=self.launch.process.uid,
+                program=self.prepared.root.program,
+                securebits=0 if "user" in self.launch.namespaces else capabilities.securebits,
+                no_new_privs=self.launch.process.no_new_privs,
+            ),
+            pid=pid,
+            phases=self.clock.phases,
+            error=error,
+        )
+
+    def _keep_failed(self, error: NestboxError) -> None:
+        self.clock.lap("launch")
+        with contextlib.suppress(NestboxError):
+            keep_finished(self.context.root, self._record(None, pid=None, error=str(error)))
+
+
+class _Deadline:
+    """The seconds that are left of a time limit."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def left(self) -> float | None:
+        return None if self._end is None else self._end - time.monotonic()
+
+
+def without_values(request: RunRequest) -> RunRequest:
+    """Return the request as it may be recorded: of each variable only its name."""
+    names = tuple(variable.partition("=")[0] for variable in request.environment)
+    return msgspec.structs.replace(request, environment=names)
+
+
+def _digest(data: bytes) -> str:
+    """Return 32 hexadecimal digits that stand for these bytes."""
+    from _blake2 import blake2b
+
+    return str(blake2b(data, digest_size=16).hexdigest())
+
+
+def _now() -> str:
+    seconds = time.time()
+    fraction = int(seconds % 1 * 1_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{fraction:06}Z"
+
+
+def _make_volume(source: str) -> None:
+    try:
+        os.makedirs(source, exist_ok=True)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise UsageError(
+            f"cannot use {source!r} as a volume",
+            cause=f"it does not exist and cannot be made: {(error.strerror or '').lower()}",
+            remedy="make it, or name another directory",
+        ) from error
+
+
+def _make_upper(directory: str) -> None:
+    try:
+        os.makedirs(directory, mode=0o700)
+    except OSError as error:
+        raise LaunchError(
+            f"cannot make {directory!r} for what the container writes",
+            cause=(error.strerror or str(error)).lower(),
+            remedy="free some space there, or choose another place with NESTBOX_STORAGE",
+        ) from error
+
+
+def _kill(launched: Launched) -> None:
+    """End the container and reap it."""
+    from nestbox.kernel.syscalls import pidfd_send_signal
+
+    with contextlib.suppress(ProcessLookupError):
+        pidfd_send_signal(launched.pidfd, _SIGKILL)
+    wait(launched)
+    os.close(launched.pidfd)

@@ -1,0 +1,81 @@
+"""Removing what a container leaves when nestbox could not: after a kill -9 or a full disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from nestbox.kernel.procfs import parse_number
+from nestbox.kernel.reading import read_file
+from nestbox.kernel.syscalls import pidfd_open, pidfd_send_signal
+from nestbox.runtime import cgroups
+from nestbox.runtime.removal import remove_tree
+from nestbox.runtime.state import Claim, ContainerState, abandoned
+
+_SIGKILL = 9
+_START_TIME_FIELD = 22  # proc_pid_stat(5)
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+def sweep(root: str) -> tuple[str, ...]:
+    """Remove what no living nestbox owns; return the ids of the containers that were removed."""
+    removed = []
+    for claim, state in abandoned(root):
+        remove_remains(claim, state)
+        removed.append(claim.container)
+    return tuple(removed)
+
+
+def remove_remains(claim: Claim, state: ContainerState | None) -> None:
+    """End what runs of a container and remove all that its state names, the state last.
+
+    Without a state that can be read there is nothing that was made after it: the state names each
+    thing before it exists.
+    """
+    if state is not None:
+        if state.boot_id == boot_id():
+            _kill(state)
+            for directory in state.cgroups:
+                # One that is busy still is found again: the state stays until it is gone.
+                cgroups.remove(directory)
+        if state.upper is not None:
+            remove_tree(state.upper)
+    claim.release()
+
+
+def boot_id() -> str:
+    """Return the id of this boot: what a state of another one names is gone but for files."""
+    return read_file(_BOOT_ID).decode().strip()
+
+
+def start_time(pid: int) -> int | None:
+    """Return when a process started, in clock ticks after boot; None when there is none."""
+    try:
+        text = read_file(f"/proc/{pid}/stat")
+    except OSError:
+        return None
+    # The name in parentheses may hold anything, so fields count from the last parenthesis.
+    fields = text.rpartition(b")")[2].split()
+    return parse_number(fields[_START_TIME_FIELD - 3])
+
+
+def _kill(state: ContainerState) -> None:
+    """Kill the first process, and with it its pid namespace, unless the pid is another's now."""
+    if state.pid is None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        pidfd = pidfd_open(state.pid)
+        try:
+            if start_time(state.pid) == state.pid_start:
+                pidfd_send_signal(pidfd, _SIGKILL)
+                _wait_for_end(pidfd)
+        finally:
+            os.close(pidfd)
+
+
+def _wait_for_end(pidfd: int) -> None:
+    import select
+
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.poll(5000)
