@@ -1,0 +1,1 @@
+"""The benchmark: launches by nestbox and by its peers, measured in one interleaved run."""

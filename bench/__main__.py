@@ -1,0 +1,95 @@
+"""`python -m bench`: measure, print the table, write the JSON, leave nothing behind."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from bench import process, programs, report, root, scratch, session
+from bench.launchers import ROWS
+
+_QUICK: Final = session.Effort(rounds=20, warmup=2)
+_EXPECTED: Final = (
+    process.LaunchFailedError,
+    programs.NotAvailableError,
+    root.NoBusyboxError,
+    scratch.StillMountedError,
+)
+_TABLES: Final = ("none", "default")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Return the exit status: 0 measured, 1 a launch failed, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    if os.geteuid() != 0:
+        print("bench: launches are measured as root; run it as root", file=sys.stderr)
+        return 1
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        _measure(options)
+    except _EXPECTED as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("bench: interrupted, nothing is left behind", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--rounds", type=_positive, default=200, help="samples of each launcher")
+    parser.add_argument("--warmup", type=_positive, default=10, help="rounds before those")
+    parser.add_argument("--quick", action="store_true", help="20 rounds: a look, not a figure")
+    parser.add_argument("--only", action="append", choices=ROWS, help="measure this row alone")
+    parser.add_argument("--skip", action="append", choices=ROWS, help="leave this row out")
+    parser.add_argument(
+        "--seccomp", choices=(*_TABLES, "both"), default="both", help="for all launchers alike"
+    )
+    parser.add_argument("--json", type=_writable, metavar="FILE", help="write every sample there")
+    return parser
+
+
+def _measure(options: argparse.Namespace) -> None:
+    effort = session.Effort(rounds=options.rounds, warmup=options.warmup)
+    results = session.run(
+        _QUICK if options.quick else effort,
+        wanted=lambda row: (
+            (not options.only or row in options.only) and row not in (options.skip or ())
+        ),
+        seccomp=_TABLES if options.seccomp == "both" else (options.seccomp,),
+    )
+    for line in report.lines(results):
+        print(line)
+    if options.json is not None:
+        options.json.write_text(report.document(results))
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _writable(text: str) -> Path:
+    """Return a path that can be written to, found out before a minute is spent measuring."""
+    try:
+        Path(text).touch()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot be written: {error.strerror}") from error
+    return Path(text)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
