@@ -171,6 +171,4 @@ def _explain_exec(step: s.Exec, report: Report, words: str) -> LaunchError:
         ),
     }
     cause, remedy = causes.get(report.errno, ("the kernel refused to execute it", _DOCTOR))
-    return ProgramNotInvokable(
-        f'cannot execute "{name}"', cause=f"{cause}: {words}", remedy=remedy
-    )
+    return ProgramNotInvokable(f'cannot execute "{name}"', cause=f"{cause}: {words}", remedy=remedy)

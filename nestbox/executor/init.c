@@ -142,8 +142,9 @@ static bool step_fits(const struct plan *plan, const struct nb_step *step)
 		if (slot >= NB_SLOTS && !(i == 1 && slot == NB_SLOT_NONE))
 			return false;
 	}
-	if (operation->blob_count && !blob_fits(plan, step->text[0], step->num[operation->blob_count - 1],
-						operation->blob_size))
+	if (operation->blob_count &&
+	    !blob_fits(plan, step->text[0], step->num[operation->blob_count - 1],
+		       operation->blob_size))
 		return false;
 	return true;
 }
@@ -218,7 +219,8 @@ int main(void)
 	for (int signal_number = 1; signal_number < NSIG; signal_number++)
 		signal(signal_number, SIG_DFL);
 	/* Neither may reach the container: a descriptor of the host is an escape. */
-	if (fcntl(NB_PLAN_FD, F_SETFD, FD_CLOEXEC) < 0 || fcntl(NB_CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0)
+	if (fcntl(NB_PLAN_FD, F_SETFD, FD_CLOEXEC) < 0 ||
+	    fcntl(NB_CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0)
 		return 2;
 	bytes = read_plan(&size);
 	if (!bytes)

@@ -99,7 +99,8 @@ int op_exec(const struct plan *plan, const struct nb_step *step)
 	uint64_t args = step->num[0], env = step->num[1], paths = step->num[2];
 	/* Bounded by the size of the plan, in which each string takes a byte. */
 	size_t size = (size_t)(args + env + paths + 3) * sizeof(char *);
-	char **vectors = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char **vectors =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (vectors == MAP_FAILED)
 		return -1;

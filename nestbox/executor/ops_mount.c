@@ -103,7 +103,8 @@ int op_new_fs(const struct plan *plan, const struct nb_step *step)
 	if (context < 0)
 		return -1;
 	if (configure(context, text(plan, step, 1), step->num[1]) == 0)
-		fd = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, (unsigned int)step->num[2]);
+		fd = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC,
+				  (unsigned int)step->num[2]);
 	if (fd < 0)
 		keep_message(context);
 	close(context);

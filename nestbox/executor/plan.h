@@ -56,7 +56,8 @@ enum nb_op {
 	NB_OP_PROPAGATION = 20, /* of everything below /; n0: MS_* */
 	NB_OP_OPEN_TREE = 21, /* n0: slot, t0: path, n1: base slot or NONE, n2: recursive,
 	                         n3: type the file must have, 0 for any, n4: its device */
-	NB_OP_NEW_FS = 22, /* n0: slot, t0: type, t1: list of n1 keys and values, n2: MOUNT_ATTR_* */
+	NB_OP_NEW_FS =
+		22, /* n0: slot, t0: type, t1: list of n1 keys and values, n2: MOUNT_ATTR_* */
 	NB_OP_SET_ATTR = 23, /* n0: slot, n1: set, n2: clear, n3: MS_* propagation, n4: recursive */
 	NB_OP_ATTACH = 24, /* n0: slot, t0: target, n1: NB_TARGET_*, n2: mode of what is made */
 	NB_OP_ATTACH_ROOT = 25, /* n0: slot, over the present / */
@@ -67,7 +68,8 @@ enum nb_op {
 	NB_OP_FCHDIR = 30, /* n0: slot */
 	NB_OP_MASK = 31, /* t0: path, n0: slot of the null device, n1: base slot of "empty" */
 	NB_OP_READONLY = 32, /* t0: path; one that does not exist is skipped */
-	NB_OP_DEVICE = 33, /* t0: name below n0: slot, n1: mode with type, n2: device, n3: uid, n4: gid */
+	NB_OP_DEVICE =
+		33, /* t0: name below n0: slot, n1: mode with type, n2: device, n3: uid, n4: gid */
 	NB_OP_SYMLINK = 34, /* t0: name below n0: slot, t1: value */
 	NB_OP_PIVOT = 35, /* NB_SLOT_ROOT becomes /, the old tree is gone */
 	NB_OP_CHDIR = 36, /* t0: inside the new root */

@@ -84,14 +84,14 @@ SYNC_CGROUP = "cgroup"
 def compile_plan(
     launch: LaunchSpec,
     *,
-    seccomp_program: bytes | None,
+    seccomp: LoadSeccomp | None,
     last_capability: int,
     foreground: bool,
     wait_for_cgroup: bool,
 ) -> LaunchPlan:
     """Return the plan of a launch.
 
-    ``seccomp_program`` is the compiled form of ``launch.seccomp``; ``foreground`` containers die
+    ``seccomp`` loads the compiled form of ``launch.seccomp``; ``foreground`` containers die
     with the process that launched them; ``wait_for_cgroup`` is true when the runtime moves the
     container into its cgroup after it was started (v1), rather than starting it there (v2).
     """
@@ -102,12 +102,10 @@ def compile_plan(
         *_mounts(launch, wait_for_cgroup),
         *_inside(launch),
         *_enter_root(launch),
-        *_rights(launch, seccomp_program, foreground),
+        *_rights(launch, seccomp, foreground),
         *_program(launch, last_capability),
     )
-    at_clone = tuple(
-        name for name in FLAG if name in launch.namespaces and name != "cgroup"
-    )
+    at_clone = tuple(name for name in FLAG if name in launch.namespaces and name != "cgroup")
     return LaunchPlan(namespaces=at_clone, steps=steps)
 
 
@@ -306,7 +304,7 @@ def _enter_root(launch: LaunchSpec) -> Iterator[Step]:
         yield Rlimit(name=name, soft=limit.soft, hard=limit.hard)
 
 
-def _rights(launch: LaunchSpec, seccomp_program: bytes | None, foreground: bool) -> Iterator[Step]:
+def _rights(launch: LaunchSpec, seccomp: LoadSeccomp | None, foreground: bool) -> Iterator[Step]:
     process = launch.process
     # Needs CAP_SETPCAP, which a change of user id takes away.
     if launch.drop_bounding:
@@ -315,21 +313,19 @@ def _rights(launch: LaunchSpec, seccomp_program: bytes | None, foreground: bool)
     if foreground and process.uid != 0:
         # A change of the user id clears it; see prctl(2), PR_SET_PDEATHSIG.
         yield ParentDeath(signal=_SIGKILL)
-    if seccomp_program is not None and not process.no_new_privs:
+    if seccomp is not None and not process.no_new_privs:
         # Loading needs CAP_SYS_ADMIN here, so the capabilities go after it and not before.
         if process.uid != 0:
             yield RaiseEffective()
-        yield LoadSeccomp(program=seccomp_program)
+        yield seccomp
     sets = launch.capabilities
-    yield Capset(
-        effective=sets.effective, permitted=sets.permitted, inheritable=sets.inheritable
-    )
+    yield Capset(effective=sets.effective, permitted=sets.permitted, inheritable=sets.inheritable)
     yield Ambient(mask=sets.ambient)
     if process.no_new_privs:
         yield NoNewPrivs()
-        if seccomp_program is not None:
+        if seccomp is not None:
             # Last, so that a strict filter need not allow what the launch itself calls.
-            yield LoadSeccomp(program=seccomp_program)
+            yield seccomp
 
 
 def _program(launch: LaunchSpec, last_capability: int) -> Iterator[Step]:

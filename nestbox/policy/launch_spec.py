@@ -31,7 +31,9 @@ class RootSpec(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[OverlayLayer, ...] = ()
     upper: str | None = None  # directory for the upper layers; None puts them on a new tmpfs
     readonly: bool = False
-    nodev: bool = True  # devices in the root cannot be opened; those of /dev are mounts of their own
+    nodev: bool = (
+        True  # devices in the root cannot be opened; those of /dev are mounts of their own
+    )
     nosuid: bool = False
     user_namespace_options: bool = False  # overlay options "userxattr" of a user namespace
 
@@ -49,10 +51,14 @@ class MountSpec(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     attributes: tuple[str, ...] = ()
     cleared: tuple[str, ...] = ()  # attributes that a bind must lose
-    options: tuple[tuple[str, str], ...] = ()  # of the file system; ("size", "64m"), ("newinstance", "")
+    options: tuple[
+        tuple[str, str], ...
+    ] = ()  # of the file system; ("size", "64m"), ("newinstance", "")
     propagation: str = "private"
     recursive: bool = False
-    optional: bool = False  # a missing source is no failure: a read-only rung that has no place here
+    optional: bool = (
+        False  # a missing source is no failure: a read-only rung that has no place here
+    )
 
 
 class DeviceSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,4 +127,6 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     new_keyring: bool = False
     cgroups: tuple[CgroupSpec, ...] = ()
     seccomp: LinuxSeccomp | None = None
-    files: tuple[tuple[str, str], ...] = ()  # (target, text): /etc/hosts, /etc/hostname, resolv.conf
+    files: tuple[
+        tuple[str, str], ...
+    ] = ()  # (target, text): /etc/hosts, /etc/hostname, resolv.conf
