@@ -82,16 +82,12 @@ def encode(plan: s.LaunchPlan) -> bytes:
         UsageError: a string of the plan has a NUL byte, or the plan is larger than NB_MAX_PLAN.
     """
     text = _Text()
-    steps = ffi.new("struct nb_step[]", len(plan.steps))
-    for index, step in enumerate(plan.steps):
+    cells = []
+    for step in plan.steps:
         op, encoder = _ENCODERS[type(step)]
-        texts, numbers = encoder(step, text)
-        cell = steps[index]
-        cell.op = op
-        for i, offset in enumerate(texts):
-            cell.text[i] = offset
-        for i, number in enumerate(numbers):
-            cell.num[i] = number
+        cells.append((op, *encoder(step, text)))
+    # One call with all of them: what is not named in a cell is zero.
+    steps = ffi.new("struct nb_step[]", cells)
     section = text.finish()
     header = ffi.new(
         "struct nb_header *", (_abi.NB_MAGIC, _abi.NB_VERSION, len(plan.steps), len(section))

@@ -12,8 +12,10 @@ from typing import NamedTuple
 class CapabilityRow(NamedTuple):
     """One capability: its number, name and purpose, and against which namespace it is checked.
 
-    ``initial_only`` is true when every check that the kernel makes with it is ``capable()``, that
-    is against the initial user namespace, so that holding it in another one has no effect.
+    ``initial_only`` is true when the power that it is for is checked with ``capable()``, that is
+    against the initial user namespace, so that holding it in another one has no effect. What it
+    allows beside that within namespaces does not count: CAP_SYS_BOOT ends its own pid namespace,
+    CAP_SYS_TIME sets the offsets of a time namespace, CAP_IPC_LOCK locks System V shared memory.
     """
 
     number: int
@@ -22,12 +24,12 @@ class CapabilityRow(NamedTuple):
     initial_only: bool
 
 
-# Source: include/uapi/linux/capability.h; the last column from the capable()/ns_capable() callers.
+# Source: include/uapi/linux/capability.h; the last column from the callers of capable().
 TABLE: tuple[CapabilityRow, ...] = (
     CapabilityRow(0, "CAP_CHOWN", "change the owner of any file", False),
     CapabilityRow(1, "CAP_DAC_OVERRIDE", "ignore file permissions", False),
     CapabilityRow(
-        2, "CAP_DAC_READ_SEARCH", "read any file and search any directory, open by handle", True
+        2, "CAP_DAC_READ_SEARCH", "read any file and search any directory, open by handle", False
     ),
     CapabilityRow(3, "CAP_FOWNER", "act as the owner of any file", False),
     CapabilityRow(4, "CAP_FSETID", "keep set-id bits when a file is changed", False),
@@ -64,7 +66,7 @@ TABLE: tuple[CapabilityRow, ...] = (
     CapabilityRow(26, "CAP_SYS_TTY_CONFIG", "configure virtual terminals", True),
     CapabilityRow(27, "CAP_MKNOD", "create device nodes", True),
     CapabilityRow(28, "CAP_LEASE", "establish leases on any file", True),
-    CapabilityRow(29, "CAP_AUDIT_WRITE", "write to the kernel's audit log", False),
+    CapabilityRow(29, "CAP_AUDIT_WRITE", "write to the kernel's audit log", True),
     CapabilityRow(30, "CAP_AUDIT_CONTROL", "configure the kernel's audit", True),
     CapabilityRow(
         31, "CAP_SETFCAP", "set file capabilities, map uid 0 into a user namespace", False

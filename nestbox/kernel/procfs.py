@@ -70,12 +70,13 @@ class IdMapLine(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
 
-_ESCAPE = re.compile(rb"\\([0-7]{3})")
-_STATUS_ESCAPE = re.compile(rb"\\(n|\\)")
-_HEXADECIMAL = re.compile(rb"[0-9a-fA-F]{1,16}")
-_DECIMAL = re.compile(rb"[0-9]{1,20}")
-_OCTAL = re.compile(rb"[0-7]{1,6}")
-_DEVICE = re.compile(r"[0-9]+:[0-9]+")
+# Regular expressions are compiled when first needed: most texts have no escapes, and compiling all
+# of them would cost a launch more than parsing does.
+_ESCAPE = rb"\\([0-7]{3})"
+_STATUS_ESCAPE = rb"\\(n|\\)"
+
+_DIGITS = {8: b"01234567", 10: b"0123456789", 16: b"0123456789abcdefABCDEF"}
+_LONGEST = 20  # digits of a 64-bit number
 
 
 def decode(text: bytes) -> str:
@@ -83,11 +84,22 @@ def decode(text: bytes) -> str:
     return text.decode("utf-8", "surrogateescape")
 
 
-def unescape(text: bytes) -> bytes:
+def unescape(text: str) -> str:
     r"""Return a field of mountinfo without its octal escapes (``\040`` is a space)."""
-    if b"\\" not in text:
+    if "\\" not in text:
         return text
-    return _ESCAPE.sub(lambda match: bytes([int(match[1], 8) & 0xFF]), text)
+    plain = re.sub(_ESCAPE, lambda match: bytes([int(match[1], 8) & 0xFF]), encode(text))
+    return decode(plain)
+
+
+def encode(text: str) -> bytes:
+    """Return the bytes that decode() made the text from."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _is_number(text: bytes, base: int = 10) -> bool:
+    """Return whether the text is digits of the base and nothing else, no sign and no prefix."""
+    return 0 < len(text) <= _LONGEST and not text.strip(_DIGITS[base])
 
 
 def _field(text: bytes, name: bytes) -> bytes | None:
@@ -102,12 +114,12 @@ def _field(text: bytes, name: bytes) -> bytes | None:
     return text[start:end]
 
 
-def _number(text: bytes, name: bytes, pattern: re.Pattern[bytes], base: int) -> int | None:
+def _number(text: bytes, name: bytes, base: int = 10) -> int | None:
     """Return a number of a status file, None without the field."""
     value = _field(text, name)
     if value is None:
         return None
-    if pattern.fullmatch(value) is None:
+    if not _is_number(value, base):
         raise MalformedText(f"{name.decode()} is {decode(value)!r}, not a number")
     return int(value, base)
 
@@ -121,7 +133,10 @@ def _required(value: int | None, name: str) -> int:
 
 def _mask(text: bytes, name: bytes) -> int:
     """Return one of the five capability sets of a status file."""
-    return _required(_number(text, name, _HEXADECIMAL, 16), name.decode())
+    mask = _required(_number(text, name, 16), name.decode())
+    if mask >> 64:
+        raise MalformedText(f"{name.decode()} is {mask:x}, more than 64 bits")
+    return mask
 
 
 def parse_status(text: bytes) -> Status:
@@ -129,59 +144,67 @@ def parse_status(text: bytes) -> Status:
     if not text.startswith(b"Name:\t") or not text.endswith(b"\n"):
         raise MalformedText("it does not begin with Name, or it is cut off")
     name = text[len(b"Name:\t") : text.index(b"\n")]
-    no_new_privs = _number(text, b"NoNewPrivs", _DECIMAL, 10)
+    if b"\\" in name:
+        name = re.sub(_STATUS_ESCAPE, lambda m: b"\n" if m[1] == b"n" else b"\\", name)
+    no_new_privs = _number(text, b"NoNewPrivs")
     if no_new_privs is not None and no_new_privs > 1:
         raise MalformedText(f"NoNewPrivs is {no_new_privs}, neither 0 nor 1")
     return Status(
-        name=decode(_STATUS_ESCAPE.sub(lambda m: b"\n" if m[1] == b"n" else b"\\", name)),
-        umask=_number(text, b"Umask", _OCTAL, 8),
-        ppid=_required(_number(text, b"PPid", _DECIMAL, 10), "PPid"),
+        name=decode(name),
+        umask=_number(text, b"Umask", 8),
+        ppid=_required(_number(text, b"PPid"), "PPid"),
         inheritable=_mask(text, b"CapInh"),
         permitted=_mask(text, b"CapPrm"),
         effective=_mask(text, b"CapEff"),
         bounding=_mask(text, b"CapBnd"),
         ambient=_mask(text, b"CapAmb"),
         no_new_privs=None if no_new_privs is None else no_new_privs == 1,
-        seccomp=_number(text, b"Seccomp", _DECIMAL, 10),
-        seccomp_filters=_number(text, b"Seccomp_filters", _DECIMAL, 10),
+        seccomp=_number(text, b"Seccomp"),
+        seccomp_filters=_number(text, b"Seccomp_filters"),
     )
 
 
 def parse_number(text: bytes) -> int:
     """Return the one decimal number that a file holds. Raises MalformedText."""
     value = text.strip()
-    if _DECIMAL.fullmatch(value) is None:
+    if not _is_number(value):
         raise MalformedText(f"it holds {decode(text[:40])!r}, not a number")
     return int(value)
 
 
-def _options(text: bytes) -> tuple[str, ...]:
+def _options(text: str) -> tuple[str, ...]:
     """Return comma-separated options, unescaped after they were split."""
-    return tuple([decode(unescape(option)) for option in text.split(b",")])
+    options = text.split(",")
+    return tuple([unescape(option) for option in options] if "\\" in text else options)
 
 
-def _parse_mount(line: bytes) -> MountLine:
+def _is_device(text: str) -> bool:
+    """Return whether the text is ``major:minor``."""
+    major, _, minor = text.partition(":")
+    return text.isascii() and major.isdigit() and minor.isdigit()
+
+
+def _parse_mount(line: str) -> MountLine:
     """Return one line of mountinfo as a value."""
-    fields = line.split(b" ")
+    fields = line.split(" ")
     try:
-        dash = fields.index(b"-", 6)
+        dash = fields.index("-", 6)
         fstype, source, super_options = fields[dash + 1 : dash + 4]
         number, parent = int(fields[0]), int(fields[1])
     except ValueError as error:
-        raise MalformedText(f"a line of mountinfo is {decode(line)!r}") from error
-    device = decode(fields[2])
-    if _DEVICE.fullmatch(device) is None:
-        raise MalformedText(f"the device of a mount is {device!r}")
+        raise MalformedText(f"a line of mountinfo is {line!r}") from error
+    if not _is_device(fields[2]):
+        raise MalformedText(f"the device of a mount is {fields[2]!r}")
     return MountLine(
         id=number,
         parent=parent,
-        device=device,
-        root=decode(unescape(fields[3])),
-        target=decode(unescape(fields[4])),
+        device=fields[2],
+        root=unescape(fields[3]),
+        target=unescape(fields[4]),
         options=_options(fields[5]),
-        propagation=tuple([decode(field) for field in fields[6:dash]]),
-        fstype=decode(unescape(fstype)),
-        source=decode(unescape(source)),
+        propagation=tuple(fields[6:dash]),
+        fstype=unescape(fstype),
+        source=unescape(source),
         super_options=_options(super_options),
     )
 
@@ -190,7 +213,7 @@ def parse_mountinfo(text: bytes) -> tuple[MountLine, ...]:
     """Return the mounts in the order of the file. Raises MalformedText."""
     if text and not text.endswith(b"\n"):
         raise MalformedText("its last line is cut off")
-    return tuple([_parse_mount(line) for line in text.split(b"\n") if line])
+    return tuple([_parse_mount(line) for line in decode(text).split("\n") if line])
 
 
 def parse_cgroup(text: bytes) -> tuple[CgroupLine, ...]:
@@ -201,7 +224,7 @@ def parse_cgroup(text: bytes) -> tuple[CgroupLine, ...]:
             continue
         number, _, rest = line.partition(b":")
         controllers, separator, path = rest.partition(b":")
-        if _DECIMAL.fullmatch(number) is None or not separator or not path.startswith(b"/"):
+        if not _is_number(number) or not separator or not path.startswith(b"/"):
             raise MalformedText(f"a line is {decode(line)!r}")
         names = tuple([decode(name) for name in controllers.split(b",") if name])
         lines.append(CgroupLine(id=int(number), controllers=names, path=decode(path)))
@@ -213,7 +236,7 @@ def parse_id_map(text: bytes) -> tuple[IdMapLine, ...]:
     rows = []
     for line in text.splitlines():
         fields = line.split()
-        if len(fields) != 3 or not all(_DECIMAL.fullmatch(field) for field in fields):
+        if len(fields) != 3 or not all(map(_is_number, fields)):
             raise MalformedText(f"a line is {decode(line)!r}")
         inside, outside, count = (int(field) for field in fields)
         rows.append(IdMapLine(inside=inside, outside=outside, count=count))

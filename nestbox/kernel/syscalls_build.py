@@ -13,7 +13,7 @@ import cffi
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _HEADERS = ("syscalls.h", "trials.h", "spawn.h")
-_SOURCES = ("syscalls.c", "trials.c", "spawn.c")
+_SOURCES = ("syscalls.c", "trial_child.c", "trial_syscalls.c", "trials.c", "spawn.c")
 
 CONSTANTS: list[str] = re.findall(
     r"\w+",
@@ -85,7 +85,9 @@ ffibuilder.set_source(
     + "".join(f'#include "{header}"\n' for header in _HEADERS),
     sources=[f"nestbox/kernel/{source}" for source in _SOURCES],
     include_dirs=["nestbox/kernel"],
-    depends=[f"nestbox/kernel/{name}" for name in (*_HEADERS, *_SOURCES, "compat.h")],
+    depends=[
+        f"nestbox/kernel/{name}" for name in (*_HEADERS, *_SOURCES, "compat.h", "trial_child.h")
+    ],
     extra_compile_args=["-std=gnu11"],
 )
 

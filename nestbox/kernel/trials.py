@@ -1,7 +1,7 @@
 """Trials in a throwaway child, as values: which errno answered, or how the child ended.
 
-The children are made and reaped in C (trials.c), so that a trial is safe in a process with threads
-and is over in about half a millisecond. ``limit_ms`` is how long a child may take.
+The children are made and reaped in C (trial_child.c), so that a trial is safe in a process with
+threads and is over in about half a millisecond. ``limit_ms`` is how long a child may take.
 """
 
 from __future__ import annotations

@@ -202,7 +202,9 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
     """What a root file system can be made from, by trial.
 
     ``overlay`` is an overlay over / with its upper layer in the state directory, ``overlay_tmpfs``
-    one with its upper layer on a tmpfs, ``overlay_user`` one made in a new user namespace.
+    one with its upper layer on a tmpfs, ``overlay_user`` one made in a new user namespace. There,
+    the kernel refuses a lower layer with mounts below it, as it would show what they cover; so the
+    last two are the same on a directory without mounts below it.
     """
 
     root_fstype: str
@@ -211,6 +213,8 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
     overlay: Trial
     overlay_tmpfs: Trial
     overlay_user: Trial
+    overlay_tmpfs_directory: Trial | None = None
+    overlay_user_directory: Trial | None = None
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):

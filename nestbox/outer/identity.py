@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 
 from nestbox.errors import EnvironmentUnreadable
 from nestbox.kernel import procfs, syscalls
@@ -11,23 +10,31 @@ from nestbox.kernel.namespaces import INITIAL_INODE
 from nestbox.outer.facts import Identity, IdMap, Kernel, Lsm, UserNamespace
 from nestbox.outer.sources import Sources, read_optional, read_proc
 
-_BOOT_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_RELEASE = re.compile(r"(\d+)\.(\d+)")
 _PARENTS_LIMIT = 32  # the kernel nests user namespaces at most this deep
 
 
 def _parse_boot_id(text: bytes) -> str:
     """Return the boot id that a file holds. Raises MalformedText."""
     boot_id = procfs.decode(text).strip()
-    if _BOOT_ID.fullmatch(boot_id) is None:
+    groups = [len(group) for group in boot_id.split("-")]
+    if groups != [8, 4, 4, 4, 12] or boot_id.strip("0123456789abcdef-"):
         raise procfs.MalformedText(f"it holds {boot_id[:40]!r}, not a boot id")
     return boot_id
+
+
+def parse_release(release: str) -> tuple[int, int] | None:
+    """Return major and minor of a release (``"6.1.0-18-amd64"``), None for another text."""
+    major, _, rest = release.partition(".")
+    minor = rest[: len(rest) - len(rest.lstrip("0123456789"))]
+    if not (major.isascii() and major.isdigit() and minor):
+        return None
+    return int(major), int(minor)
 
 
 def observe_kernel() -> Kernel:
     """Return which kernel runs. Raises EnvironmentUnreadable. Source: uname(2), random(4)."""
     uname = os.uname()
-    version = _RELEASE.match(uname.release)
+    version = parse_release(uname.release)
     if version is None:
         raise EnvironmentUnreadable(
             "cannot tell which kernel runs",
@@ -36,7 +43,7 @@ def observe_kernel() -> Kernel:
         )
     return Kernel(
         release=uname.release,
-        version=(int(version[1]), int(version[2])),
+        version=version,
         machine=uname.machine,
         boot_id=read_proc("/proc/sys/kernel/random/boot_id", _parse_boot_id),
     )
@@ -130,7 +137,6 @@ _INFERRED = (  # where securityfs is not mounted: a file that only this module m
     ("smack", "/sys/fs/smackfs/version"),
     ("tomoyo", "/sys/kernel/security/tomoyo/version"),
 )
-_APPARMOR_LABEL = re.compile(r".+ \(([a-z]+)\)")
 
 
 def _active_modules() -> tuple[str, ...]:
@@ -148,8 +154,8 @@ def apparmor_mode(label: str | None) -> str | None:
         return None
     if label == "unconfined":
         return label
-    match = _APPARMOR_LABEL.fullmatch(label)
-    return match[1] if match else None
+    profile, separator, mode = label.rpartition(" (")
+    return mode[:-1] if profile and separator and mode.endswith(")") else None
 
 
 def observe_lsm() -> Lsm:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TypeVar
 
 from nestbox.errors import EnvironmentUnreadable
@@ -65,6 +65,8 @@ def sets_of(status: procfs.Status) -> CapabilitySets:
     )
 
 
+# The same text has the same meaning: a process that launches many containers sees it each time.
+@lru_cache(maxsize=4)
 def _mounts(text: bytes) -> tuple[Mount, ...]:
     """Return the mounts of a mountinfo file as facts."""
     return tuple(

@@ -8,8 +8,10 @@ one that cannot be written is not missed, since the next launch tries again.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
+from _thread import get_native_id
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -38,6 +40,8 @@ class Overlays(msgspec.Struct, frozen=True, kw_only=True):
     overlay: Trial
     overlay_tmpfs: Trial
     overlay_user: Trial
+    overlay_tmpfs_directory: Trial
+    overlay_user_directory: Trial
 
 
 class Outcomes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,6 +108,8 @@ class Trials:
             overlay=overlays.overlay,
             overlay_tmpfs=overlays.overlay_tmpfs,
             overlay_user=overlays.overlay_user,
+            overlay_tmpfs_directory=overlays.overlay_tmpfs_directory,
+            overlay_user_directory=overlays.overlay_user_directory,
         )
 
     def save(self) -> None:
@@ -125,7 +131,7 @@ def _all(outcomes: Outcomes) -> Iterable[Trial]:
     if outcomes.mknod is not None:
         yield outcomes.mknod
     for overlays in outcomes.overlays.values():
-        yield from (overlays.overlay, overlays.overlay_tmpfs, overlays.overlay_user)
+        yield from (getattr(overlays, name) for name in overlays.__struct_fields__)
 
 
 def _in_child(trial: Callable[[], _Value]) -> _Value:
@@ -149,12 +155,8 @@ def _try_namespaces(*, in_user_namespace: bool) -> dict[str, Trial]:
     return {row.name: Trial(error=error_of(row.flag)) for row in TABLE}
 
 
-def _lower_without_mounts(mounts: tuple[Mount, ...]) -> str:
-    """Return a directory of the root that has no mounts below it.
-
-    In a new user namespace the kernel refuses a lower layer with mounts below it, since it would
-    show what they cover.
-    """
+def _directory_without_mounts(mounts: tuple[Mount, ...]) -> str:
+    """Return a directory of the root that has no mounts below it."""
     for path in _LOWER_CANDIDATES:
         plain = os.path.isdir(path) and not os.path.islink(path)
         if plain and not derived.overmounts(mounts, path):
@@ -164,13 +166,17 @@ def _lower_without_mounts(mounts: tuple[Mount, ...]) -> str:
 
 def _try_overlays(directory: str, mounts: tuple[Mount, ...]) -> Overlays:
     """Return whether each kind of overlay can be made."""
-    lower = _lower_without_mounts(mounts)
-    tmpfs = _in_child(lambda: kernel.try_overlay("/", _COVERED, kernel.Overlay.TMPFS))
-    user = _in_child(lambda: kernel.try_overlay(lower, _COVERED, kernel.Overlay.USER))
+
+    def over(lower: str, kind: kernel.Overlay) -> Trial:
+        return Trial(error=_in_child(lambda: kernel.try_overlay(lower, _COVERED, kind)))
+
+    plain = _directory_without_mounts(mounts)
     return Overlays(
         overlay=Trial(error=_try_overlay_in(directory)),
-        overlay_tmpfs=Trial(error=tmpfs),
-        overlay_user=Trial(error=user),
+        overlay_tmpfs=over("/", kernel.Overlay.TMPFS),
+        overlay_user=over("/", kernel.Overlay.USER),
+        overlay_tmpfs_directory=over(plain, kernel.Overlay.TMPFS),
+        overlay_user_directory=over(plain, kernel.Overlay.USER),
     )
 
 
@@ -179,9 +185,9 @@ def _try_overlay_in(directory: str) -> str | None:
 
     What a killed trial left there is removed by the next one.
     """
-    scratch = os.path.join(directory, f"trial-{os.getpid()}")
+    scratch = os.path.join(directory, f"trial-{get_native_id()}")
     try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+        _make_private(directory)
         _remove_abandoned(directory)
         for name in ("", "upper", "work"):
             os.mkdir(os.path.join(scratch, name), 0o700)
@@ -195,7 +201,7 @@ def _try_overlay_in(directory: str) -> str | None:
 
 
 def _remove_abandoned(directory: str) -> None:
-    """Remove the scratch directories of processes that are gone."""
+    """Remove the scratch directories of threads that are gone."""
     for name in os.listdir(directory):
         prefix, _, number = name.partition("-")
         if prefix == "trial" and number.isdigit() and not os.path.exists(f"/proc/{number}"):
@@ -235,12 +241,13 @@ def _load(path: str, fingerprint: str) -> Outcomes | None:
 
 def _write(directory: str, path: str, text: bytes) -> None:
     """Replace a file as a whole. Raises OSError."""
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    temporary = f"{path}.{os.getpid()}"
+    _make_private(directory)
+    temporary = f"{path}.{get_native_id()}"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         try:
-            os.write(fd, text)
+            if os.write(fd, text) != len(text):
+                raise OSError(errno.ENOSPC, "no space left on device")
         finally:
             os.close(fd)
         os.rename(temporary, path)
@@ -249,6 +256,18 @@ def _write(directory: str, path: str, text: bytes) -> None:
             os.unlink(temporary)
         raise
     _forget_old(directory)
+
+
+def _make_private(directory: str) -> None:
+    """Make a directory and those above it that are missing, for us alone. Raises OSError."""
+    try:
+        os.mkdir(directory, 0o700)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        _make_private(os.path.dirname(directory))
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(directory, 0o700)
 
 
 def _forget_old(directory: str) -> None:

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 from nestbox.errors import Refused
 from nestbox.policy.capability_remedies import remedy
+from nestbox.policy.capability_wish import mask_names
 from nestbox.policy.decision import CapabilityCause, Intent, Outcome
+from nestbox.policy.prediction import missing_for_exec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from nestbox.outer.facts import Program
     from nestbox.policy.capabilities import CapabilityResolution
     from nestbox.policy.decision import CapabilityDecision
 
@@ -92,6 +95,22 @@ def notice_lines(resolution: CapabilityResolution, container: str = "NAME") -> t
         )
     lines.extend(f"nestbox: {note}" for note in resolution.notes)
     return tuple(lines)
+
+
+def exec_line(resolution: CapabilityResolution, program: Program | None) -> str | None:
+    """Return the line that foretells that the program's exec will fail; None when it will not.
+
+    A warning and no refusal: on a mount with ``nosuid`` the kernel ignores file capabilities.
+    """
+    missing = missing_for_exec(resolution.sets, program)
+    if program is None or not missing:
+        return None
+    names = mask_names(missing)
+    flags = " ".join(f"--cap-add {name.removeprefix('CAP_')}" for name in names.split(", "))
+    return (
+        f"nestbox: {program.path!a} will not start (EPERM): its file capabilities demand {names}, "
+        f"which the container's bounding set has not (use {flags}, or setcap -r on a copy)"
+    )
 
 
 def _groups(

@@ -180,15 +180,15 @@ def _place(controller: str, environment: OuterEnvironment) -> _Place:
             f"Delegate={controller}",
         )
     if hierarchy.version == 1:
-        return _place_v1(hierarchy)
+        return _place_v1(hierarchy, environment)
     return _place_v2(controller, hierarchy, environment)
 
 
-def _place_v1(hierarchy: CgroupHierarchy) -> _Place:
+def _place_v1(hierarchy: CgroupHierarchy, environment: OuterEnvironment) -> _Place:
     if hierarchy.directory is None:
         return _hidden(hierarchy)
     if not hierarchy.writable:
-        return _read_only(hierarchy)
+        return _read_only(hierarchy, environment)
     return _Place(hierarchy=hierarchy, parent=hierarchy.directory)
 
 
@@ -196,7 +196,7 @@ def _place_v2(controller: str, hierarchy: CgroupHierarchy, environment: OuterEnv
     if hierarchy.directory is None:
         return _hidden(hierarchy)
     if not hierarchy.writable:
-        return _read_only(hierarchy)
+        return _read_only(hierarchy, environment)
     own = hierarchy.directory
     if not is_blocked(hierarchy, controller):
         return _Place(hierarchy=hierarchy, parent=own, enable=controller not in hierarchy.enabled)
@@ -226,7 +226,11 @@ def _hidden(hierarchy: CgroupHierarchy) -> _Place:
     )
 
 
-def _read_only(hierarchy: CgroupHierarchy) -> _Place:
+def _read_only(hierarchy: CgroupHierarchy, environment: OuterEnvironment) -> _Place:
+    uid = need(environment.identity, Subject.IDENTITY).uid
     return _Place(
-        cause=f"our own cgroup {hierarchy.directory} is not writable", remedy=_WRITABLE_REMEDY
+        cause=f"our own cgroup {hierarchy.directory} is not writable",
+        remedy=_WRITABLE_REMEDY
+        if uid == 0
+        else f"run nestbox as root, or let the outer environment delegate the cgroup to uid {uid}",
     )

@@ -66,16 +66,16 @@ def decide_devices(
     profile: Profile,
     environment: OuterEnvironment,
     *,
-    granted: int,
+    reachable: int,
     new_user_namespace: bool,
 ) -> DeviceChoice:
-    """Return the devices of the container; ``granted`` is the mask of its capabilities.
+    """Return the devices of the container; ``reachable`` is the mask of what it can ever hold.
 
     Raises:
         UsageError: a ``--device`` is malformed.
     """
     everything = profile.devices.want == "all"
-    makes = _may_make(environment, everything, granted, new_user_namespace=new_user_namespace)
+    makes = _may_make(environment, everything, reachable, new_user_namespace=new_user_namespace)
     nodes = {path: _default(path, major, minor, makes) for path, major, minor in DEFAULT}
     decisions: list[Decision] = []
     wish = by_profile("devices", profile.devices.want, profile.name, profile.devices.policy)
@@ -86,7 +86,9 @@ def decide_devices(
         decisions.append(decision)
     else:
         decisions.append(wish.granted(f"{len(nodes)} default nodes, {how}"))
-        decisions.append(_enforcement(wish, granted, makes, new_user_namespace=new_user_namespace))
+        decisions.append(
+            _enforcement(wish, reachable, makes, new_user_namespace=new_user_namespace)
+        )
     for asked in request.devices:
         added, decision = _named(asked, environment, makes=makes, everything=everything)
         nodes |= added
@@ -97,7 +99,7 @@ def decide_devices(
 
 
 def _may_make(
-    environment: OuterEnvironment, everything: bool, granted: int, *, new_user_namespace: bool
+    environment: OuterEnvironment, everything: bool, reachable: int, *, new_user_namespace: bool
 ) -> bool:
     """Return whether nodes are made by mknod.
 
@@ -108,7 +110,7 @@ def _may_make(
     if not holds(environment, "CAP_MKNOD"):
         return False
     if not everything:
-        return not granted >> BY_NAME["CAP_MKNOD"] & 1
+        return not reachable >> BY_NAME["CAP_MKNOD"] & 1
     return need(environment.devices, Subject.DEVICES).mknod.works
 
 
@@ -156,17 +158,17 @@ def _everything(
     )
 
 
-def _enforcement(wish: Wish, granted: int, makes: bool, *, new_user_namespace: bool) -> Decision:
+def _enforcement(wish: Wish, reachable: int, makes: bool, *, new_user_namespace: bool) -> Decision:
     """Return how all other devices are kept away."""
     enforcement = msgspec.structs.replace(
         wish, subject="devices.enforcement", request="no other devices"
     )
     if new_user_namespace:
         return enforcement.granted("every mount is nodev, and mknod needs the first user namespace")
-    if granted >> BY_NAME["CAP_SYS_ADMIN"] & 1:
+    if reachable >> BY_NAME["CAP_SYS_ADMIN"] & 1:
         return enforcement.short(
             "every mount is nodev, which CAP_SYS_ADMIN can undo",
-            cause="CAP_SYS_ADMIN is granted, and nestbox sets up no device cgroup yet",
+            cause="the container can have CAP_SYS_ADMIN, and nestbox sets up no device cgroup yet",
             remedy="do without CAP_SYS_ADMIN, or use --userns auto",
         )
     if makes:

@@ -85,7 +85,7 @@ def split_user(text: str) -> tuple[str, str | None]:
         if _DIGITS.fullmatch(word):
             if not _is_id(word):
                 raise UsageError(
-                    f"-u {text}",
+                    f"-u {text!r}",
                     cause=f"{word} is above {MAX_ID}, the last id that exists",
                     remedy="give a smaller number",
                 )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from nestbox.outer.derived import overmounts
 from nestbox.outer.facts import CgroupMode, Subject
 from nestbox.policy.launch_spec import MountSpec
 from nestbox.policy.subjects import in_initial_namespace, need
@@ -82,14 +81,30 @@ def decide_mounts(
     )
 
 
-def hidden_parts(place: str, mounts: tuple[Mount, ...]) -> tuple[str, ...]:
-    """Return what covers parts of /proc or /sys so that the kernel gives no fresh one.
+def why_not_fresh(fstype: str, place: str, mounts: tuple[Mount, ...]) -> str:
+    """Return why a new user namespace gets no fresh proc or sysfs; empty when it does.
 
-    Source: fs/namespace.c mount_too_revealing: in a user namespace a new proc or sysfs may show
-    nothing that is hidden in those that are mounted already.
+    Source: fs/namespace.c mnt_already_visible: some mount of this type must show all of it, where
+    what covers a directory that the kernel keeps empty hides nothing.
     """
-    targets = (mount.target for mount in overmounts(mounts, place))
-    return tuple(target for target in targets if target not in _EMPTY_BY_KERNEL)
+    whole = [mount for mount in mounts if mount.fstype == fstype and mount.root == "/"]
+    if not whole:
+        return f"a user namespace gets a fresh {fstype} only where one is mounted in full"
+    hidden = min((_covered(mount, place, mounts) for mount in whole), key=len)
+    if not hidden:
+        return ""
+    return f"a user namespace gets no fresh {fstype} while these are mounted over: {_list(hidden)}"
+
+
+def _covered(whole: Mount, place: str, mounts: tuple[Mount, ...]) -> tuple[str, ...]:
+    """Return what is mounted directly on a mount and hides a part of it."""
+    return tuple(
+        mount.target
+        for mount in mounts
+        if mount.parent == whole.id
+        and mount.id != whole.id
+        and place + mount.target[len(whole.target) :] not in _EMPTY_BY_KERNEL
+    )
 
 
 def _proc(
@@ -104,10 +119,9 @@ def _proc(
         return bind, False, (wish.granted("bind of the outer proc, in the outer pid namespace"),)
     if not setting.new_user_namespace:
         return fresh, True, (wish.granted("a fresh proc"),)
-    covered = hidden_parts("/proc", need(environment.mounts, Subject.MOUNTS))
-    if not covered:
+    cause = why_not_fresh("proc", "/proc", need(environment.mounts, Subject.MOUNTS))
+    if not cause:
         return fresh, True, (wish.granted("a fresh proc"),)
-    cause = f"a user namespace gets no fresh proc while these are mounted over: {_list(covered)}"
     remedy = (
         "give the outer container an unmasked /proc; for docker, with --security-opt "
         "systempaths=unconfined"
@@ -205,12 +219,7 @@ def _no_fresh_sysfs(environment: OuterEnvironment, setting: Setting) -> str:
         return "a fresh sysfs needs a network namespace of our own, and the network is shared"
     if not setting.new_user_namespace:
         return ""
-    covered = hidden_parts("/sys", need(environment.mounts, Subject.MOUNTS))
-    if covered:
-        return (
-            f"a user namespace gets no fresh sysfs while these are mounted over: {_list(covered)}"
-        )
-    return ""
+    return why_not_fresh("sysfs", "/sys", need(environment.mounts, Subject.MOUNTS))
 
 
 def _sys_is_ro(environment: OuterEnvironment) -> bool:

@@ -21,6 +21,7 @@ from nestbox.policy.confinement import (
 from nestbox.policy.devices import DeviceChoice, decide_devices
 from nestbox.policy.environment import environment_of
 from nestbox.policy.identity import Person, decide_identity, is_mapped
+from nestbox.policy.kernel_calls import decide_calls
 from nestbox.policy.launch_spec import LaunchSpec, MountSpec, ProcessSpec
 from nestbox.policy.limits import decide_rlimits
 from nestbox.policy.mounts import MountChoice, Setting, decide_mounts
@@ -110,6 +111,7 @@ def resolve(  # noqa: PLR0913 - four subjects, and what only the runtime knows
         granted=isolation.capabilities.granted,
         filter_profile=seccomp_profile,
     )
+    new_keyring, call_decisions = decide_calls(environment)
     hostname = request.hostname or container_id[:_HOSTNAME_LENGTH]
     files, file_mounts = network_files(request, root, hostname, own=isolation.network.own)
     launch = LaunchSpec(
@@ -129,12 +131,13 @@ def resolve(  # noqa: PLR0913 - four subjects, and what only the runtime knows
         sysctls=sysctls,
         hostname=hostname,
         loopback=isolation.network.loopback,
-        new_keyring=True,
+        new_keyring=new_keyring,
         cgroups=cgroups,
         seccomp=seccomp,
         files=files,
     )
     decisions = (
+        *call_decisions,
         *isolation.decisions,
         *tree.decisions,
         *mask_decisions,
@@ -206,7 +209,7 @@ def _build_tree(
         request,
         profile,
         environment,
-        granted=isolation.capabilities.granted,
+        reachable=_reachable(isolation),
         new_user_namespace=user_namespace.new,
     )
     setting = Setting(
@@ -236,6 +239,16 @@ def _build_tree(
             *volume_decisions,
         ),
     )
+
+
+def _reachable(isolation: _Isolation) -> int:
+    """Return the mask of the capabilities that any program of the container can come to hold.
+
+    An exec of its root, or of a set-user-ID program, regains the bounding set, which is more than
+    was granted where it could not be cut; no_new_privs keeps it at the permitted set.
+    """
+    sets = isolation.capabilities.sets
+    return sets.permitted if isolation.no_new_privs else sets.bounding
 
 
 def _has_tty_group(environment: OuterEnvironment, user_namespace: UserNamespaceChoice) -> bool:

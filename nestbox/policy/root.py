@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from nestbox.errors import UsageError
+from nestbox.outer.derived import overmounts
 from nestbox.outer.facts import Subject
 from nestbox.policy.host_mounts import HostTree, take_over
 from nestbox.policy.launch_spec import MountSpec, OverlayLayer, RootSpec
@@ -80,7 +81,9 @@ def decide_root(
         scratch = (_TMP,) if profile.root.want == "ro" and readonly else ()
         return RootChoice(spec=spec, mounts=scratch, decisions=(wish.granted(chosen), *access))
     storage = need(environment.storage, Subject.STORAGE)
-    rung = _overlay_rung(storage, new_user_namespace)
+    rung = _overlay_rung(storage)
+    if new_user_namespace:
+        rung = _overlay_rung_in_user_namespace(storage, _has_mounts(root.directory, environment))
     spec = RootSpec(
         directory=root.directory,
         layers=(OverlayLayer(lower=root.directory, target="/"),),
@@ -138,13 +141,25 @@ def _not_present_root(directory: str, root: RootFacts) -> None:
     )
 
 
-def _overlay_rung(storage: Storage, new_user_namespace: bool) -> _Overlay:
-    if new_user_namespace:
-        if storage.overlay_user.works:
-            return _Overlay(
-                chosen="overlay in the user namespace, upper layer on a tmpfs", cause=_TMPFS_NOTE
-            )
-        return _no_overlay("in a new user namespace", storage.overlay_user)
+def _has_mounts(directory: str, environment: OuterEnvironment) -> bool:
+    return bool(overmounts(need(environment.mounts, Subject.MOUNTS), directory))
+
+
+def _overlay_rung_in_user_namespace(storage: Storage, locked: bool) -> _Overlay:
+    """Return the rung of an overlay over a directory, with or without mounts below it.
+
+    What is mounted below is locked in a new user namespace, so that the kernel gives EINVAL for
+    the layer, as in the trial over the present root. Source: fs/namespace.c clone_private_mount.
+    """
+    trial = storage.overlay_user
+    if trial.works or (trial.error == "EINVAL" and not locked):
+        chosen = "overlay in the user namespace, upper layer on a tmpfs"
+        return _Overlay(chosen=chosen, cause=_TMPFS_NOTE)
+    why = ": the mounts below are locked" if trial.error == "EINVAL" else ""
+    return _no_overlay("in a new user namespace", trial, why)
+
+
+def _overlay_rung(storage: Storage) -> _Overlay:
     if storage.overlay.works:
         return _Overlay(
             upper=storage.state_directory,
@@ -159,10 +174,10 @@ def _overlay_rung(storage: Storage, new_user_namespace: bool) -> _Overlay:
     return _no_overlay("with its upper layer on a tmpfs", storage.overlay_tmpfs)
 
 
-def _no_overlay(how: str, trial: Trial) -> _Overlay:
+def _no_overlay(how: str, trial: Trial, why: str = "") -> _Overlay:
     return _Overlay(
         refused=True,
-        cause=f"an overlay over the present root, {how}, was tried and gave {trial.error}",
+        cause=f"an overlay over the present root, {how}, was tried and gave {trial.error}{why}",
         remedy="use --rootfs DIR with a copy of the root, or run nestbox where overlay works",
     )
 

@@ -70,6 +70,8 @@ def required_subjects(
         needed |= {Subject.LSM}
     if _new_user_namespace(request, profile, environment):
         needed |= _FOR_USER_NAMESPACE
+    if _may_be_filtered(environment):
+        needed |= {Subject.SECCOMP}
     if _mounts_matter(request, environment):
         needed |= {Subject.MOUNTS}
     return frozenset(needed)
@@ -126,6 +128,18 @@ def _new_user_namespace(
     if wants_user_namespace(request, profile):
         return True
     return environment.capabilities is not None and not holds(environment, "CAP_SYS_ADMIN")
+
+
+def _may_be_filtered(environment: OuterEnvironment) -> bool:
+    """Return whether an engine may have put a filter on us, so that trying calls is worth it.
+
+    Engines filter who is not privileged, and whom they do not trust with the machine's kernel
+    they give no CAP_SYS_MODULE, or a user namespace.
+    """
+    rights, namespace = environment.capabilities, environment.user_namespace
+    if rights is None or namespace is None:
+        return False
+    return not namespace.initial or not rights.sets.bounding >> BY_NAME["CAP_SYS_MODULE"] & 1
 
 
 def _mounts_matter(request: RunRequest, environment: OuterEnvironment) -> bool:

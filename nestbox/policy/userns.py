@@ -17,7 +17,7 @@ from nestbox.policy.subjects import holds, need
 from nestbox.policy.wish import Wish, by_flag, by_nestbox, by_profile
 
 if TYPE_CHECKING:
-    from nestbox.outer.facts import OuterEnvironment
+    from nestbox.outer.facts import OuterEnvironment, Trial
     from nestbox.policy.decision import Decision
     from nestbox.policy.profile import Profile
     from nestbox.policy.request import RunRequest
@@ -84,12 +84,12 @@ def _make(
     wish: Wish, environment: OuterEnvironment, rows: tuple[IdMap, ...] | None
 ) -> UserNamespaceChoice:
     """Return a new user namespace on the best rung of ids, or the refusal."""
-    denial = _denial(environment)
-    if denial:
-        return _refuse(wish, *denial)
     maps = automatic_maps(environment) if rows is None else explicit_maps(rows, environment)
     if maps.refused:
         return _refuse(wish, maps.cause, maps.remedy)
+    denial = _denial(environment)
+    if denial:
+        return _refuse(wish, *denial)
     decisions = [wish.granted(f"a new one, {maps.chosen}")]
     if maps.weaker:
         ids = by_nestbox(f"{_SUBJECT}.ids", f"{MANY_IDS} ids of its own")
@@ -113,7 +113,7 @@ def _denial(environment: OuterEnvironment) -> tuple[str, str] | None:
     namespaces = need(environment.namespaces, Subject.NAMESPACES)
     trials = namespaces.create_with_user
     failed = next((name for name in _NEEDED if name in trials and not trials[name].works), None)
-    if failed is None:
+    if failed is None or _is_no_evidence(trials[failed], environment):
         return None
     sysctls = need(environment.sysctls, Subject.SYSCTLS)
     if sysctls.get("user.max_user_namespaces") == "0":
@@ -137,3 +137,9 @@ def _denial(environment: OuterEnvironment) -> tuple[str, str] | None:
         "let the outer seccomp filter and LSM allow it; for docker, start the outer container "
         "with --security-opt seccomp=unconfined",
     )
+
+
+def _is_no_evidence(trial: Trial, environment: OuterEnvironment) -> bool:
+    """Return whether a trial failed for a reason of its own: it maps our own id, which is 0."""
+    own = need(environment.identity, Subject.IDENTITY).uid
+    return trial.error == "EPERM" and own == 0 and not holds(environment, "CAP_SETFCAP")

@@ -20,6 +20,7 @@ _HOSTNAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.\-]*[A-Za-z0-9])?")
 _MAX_HOSTNAME: Final = 64  # __NEW_UTS_LEN
 _MIN_MEMORY: Final = 6 << 20  # bytes; what dockerd refuses to go below
 _MAX_LIMIT: Final = (1 << 63) - 1  # bytes; what a cgroup file takes
+_MOUNT_TYPES: Final = ("bind", "tmpfs")
 _NETWORKS: Final = frozenset({"none", "host"})
 
 
@@ -194,6 +195,12 @@ def _check_limit(limit: LimitRequest) -> None:
 
 def _check_mounts(request: RunRequest) -> None:
     for mount in request.mounts:
+        if mount.type not in _MOUNT_TYPES:
+            raise UsageError(
+                mount.asked_by,
+                cause=f"there is no mount of type {_shown(mount.type)}",
+                remedy=f"use {' or '.join(_MOUNT_TYPES)}",
+            )
         for text in (mount.source, mount.target, *mount.options):
             _no_nul(text, mount.asked_by.replace("\0", "\\0"))
 

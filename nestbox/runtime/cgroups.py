@@ -9,13 +9,14 @@ import time
 from nestbox.errors import LaunchError
 from nestbox.policy.launch_spec import CgroupSpec
 
+PREFIX = "nestbox-"
 _REMOVAL_SECONDS = 2.0
 _FIRST_PAUSE_SECONDS = 0.001
 
 
 def directory_of(spec: CgroupSpec, container: str) -> str:
     """Return the directory of the container's cgroup in one hierarchy."""
-    return f"{spec.parent}/nestbox-{container}"
+    return f"{spec.parent}/{PREFIX}{container}"
 
 
 def create(spec: CgroupSpec, container: str) -> None:

@@ -21,7 +21,7 @@ from nestbox.executor.explain import explain
 from nestbox.executor.program import sealed_program
 from nestbox.kernel.spawn import spawn
 from nestbox.outer.facts import CapabilitySets
-from nestbox.plan.steps import LaunchPlan, Sync
+from nestbox.plan.steps import Console, LaunchPlan, Sync
 
 _GO = b"g"
 _SIGKILL = 9
@@ -53,6 +53,7 @@ class Conversation:
     ) -> None:
         """Start the executor. Raises LaunchError when the kernel refuses that."""
         self.plan = plan
+        self._has_terminal = any(isinstance(step, Console) for step in plan.steps)
         try:
             self._child = spawn(
                 encoded,
@@ -107,7 +108,7 @@ class Conversation:
 
     def _receive(self) -> bytes:
         """Return the next report, or nothing when the executor is gone or has executed."""
-        if not any(type(step).__name__ == "Console" for step in self.plan.steps):
+        if not self._has_terminal:
             return os.read(self._child.control, REPORT_SIZE)
         # Only a terminal comes with a descriptor; the socket module costs six milliseconds.
         import socket

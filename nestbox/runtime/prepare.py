@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 
 import msgspec
 
@@ -13,17 +14,19 @@ from nestbox.outer.probe import extend
 from nestbox.outer.root import observe_root
 from nestbox.plan.compile import compile_plan
 from nestbox.plan.steps import LaunchPlan, LoadSeccomp
+from nestbox.policy.capability_messages import exec_line
 from nestbox.policy.decision import Outcome
 from nestbox.policy.environment import PATH
 from nestbox.policy.launch_spec import LaunchSpec
 from nestbox.policy.profile import Profile
 from nestbox.policy.request import RunRequest
-from nestbox.policy.resolution import Resolution, refusal
+from nestbox.policy.resolution import Resolution, refusal, warnings
 from nestbox.policy.resolve import required_subjects, resolve, wanted_seccomp
 from nestbox.policy.shipped_profiles import load_shipped, seccomp_file
 from nestbox.runtime.context import Context
 from nestbox.runtime.seccomp import compile_filter, read_profile
 
+LAYERS = "layers"
 _REASONS = frozenset({Subject.ANCESTRY, Subject.ENGINE})
 _SHIPPED_FILTERS = frozenset({"default", "strict"})
 
@@ -96,7 +99,7 @@ def _lacks_something(resolution: Resolution) -> bool:
 
 def _profile(request: RunRequest, context: Context) -> Profile:
     name = "privileged" if request.privileged else request.profile or "default"
-    shipped = load_shipped(name)
+    shipped = _shipped_profile(name)
     if shipped is not None:
         return shipped
     from nestbox.policy.profile_file import find_profile
@@ -108,7 +111,19 @@ def _filter_profile(request: RunRequest, profile: Profile) -> SeccompProfile | N
     wanted = wanted_seccomp(request, profile)
     if wanted == "unconfined":
         return None
-    return read_profile(seccomp_file(wanted) if wanted in _SHIPPED_FILTERS else wanted)
+    if wanted in _SHIPPED_FILTERS:
+        return _shipped_filter(wanted)
+    return read_profile(wanted)
+
+
+@cache
+def _shipped_filter(name: str) -> SeccompProfile:
+    return read_profile(seccomp_file(name))
+
+
+@cache
+def _shipped_profile(name: str) -> Profile | None:
+    return load_shipped(name)
 
 
 def _observe(request: RunRequest, profile: Profile, context: Context) -> OuterEnvironment:
@@ -140,9 +155,17 @@ def launch_of(prepared: Prepared) -> LaunchSpec:
     return msgspec.structs.replace(launch, root=msgspec.structs.replace(launch.root, upper=upper))
 
 
+def notices(prepared: Prepared) -> tuple[str, ...]:
+    """Return the lines to show before the launch: what is weaker, and an exec that will fail."""
+    resolution = prepared.resolution
+    will_fail = exec_line(resolution.capabilities, prepared.root.program)
+    lines = warnings(resolution, prepared.container)
+    return lines if will_fail is None else (*lines, will_fail)
+
+
 def upper_directory(storage: str, container: str) -> str:
     """Return the directory of one container's upper layers."""
-    return f"{storage}/layers/{container}"
+    return f"{storage}/{LAYERS}/{container}"
 
 
 def plan_of(prepared: Prepared, context: Context) -> LaunchPlan:

@@ -11,30 +11,32 @@ import msgspec
 
 from nestbox.errors import LaunchError, NestboxError, UsageError
 from nestbox.executor.encode import encode
-from nestbox.outer.facts import CapabilitySets
 from nestbox.plan.compile import SYNC_CGROUP, SYNC_ID_MAPS
 from nestbox.plan.render import render
 from nestbox.plan.steps import LaunchPlan
 from nestbox.policy.launch_spec import LaunchSpec
 from nestbox.policy.prediction import predict_after_exec
 from nestbox.policy.request import RunRequest
-from nestbox.policy.resolution import refusal, warnings
+from nestbox.policy.resolution import refusal
 from nestbox.runtime import cgroups
 from nestbox.runtime.context import Context
 from nestbox.runtime.forwarding import Forwarding
 from nestbox.runtime.history import keep_finished, keep_running
 from nestbox.runtime.idmaps import write_maps
 from nestbox.runtime.launch import Conversation, Launched, wait
-from nestbox.runtime.prepare import Prepared, launch_of, plan_of, prepare
+from nestbox.runtime.prepare import Prepared, launch_of, notices, plan_of, prepare
 from nestbox.runtime.record import Record
 from nestbox.runtime.removal import remove_tree
-from nestbox.runtime.state import Claim, ContainerState, claim, open_root
+from nestbox.runtime.state import Claim, ContainerState, Process, claim, open_root
 from nestbox.runtime.stdio import Stdio, behind_terminal, captured, passed_through
 from nestbox.runtime.streams import Pump
 from nestbox.runtime.sweep import boot_id, start_time, sweep
 from nestbox.version import VERSION
 
 _SIGKILL = 9
+
+# A container that ends before this is recorded once, at its end.
+_RECORDED_AFTER_SECONDS = 0.1
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +76,7 @@ def run(request: RunRequest, context: Context, options: RunOptions | None = None
     refused = refusal(prepared.resolution)
     if refused is not None:
         raise refused
-    for line in warnings(prepared.resolution, prepared.container):
+    for line in notices(prepared):
         options.notice(line)
     return _Run(prepared, context, options, clock).run()
 
@@ -124,13 +126,13 @@ class _Run:
         with contextlib.ExitStack() as undo:
             # The state names what is to be undone, so it goes last.
             undo.callback(held.release)
-            record = self._attended(held, state, undo)
+            finished = self._attended(held, undo)
         with contextlib.suppress(NestboxError):
             # The container has run; a record that cannot be kept does not make it a failure.
-            keep_finished(self.context.root, record.record)
-        return record
+            keep_finished(self.context.root, finished.record)
+        return finished
 
-    def _attended(self, held: Claim, state: ContainerState, undo: contextlib.ExitStack) -> Finished:
+    def _attended(self, held: Claim, undo: contextlib.ExitStack) -> Finished:
         self._make_surroundings(undo)
         stdio = self._stdio()
         undo.callback(stdio.close)
@@ -138,11 +140,10 @@ class _Run:
         forwarding = Forwarding() if self.options.forward_signals else None
         conversation = self._start(stdio)
         try:
-            held.write(
-                msgspec.structs.replace(
-                    state, pid=conversation.pid, pid_start=start_time(conversation.pid)
-                )
-            )
+            start = start_time(conversation.pid)
+            if start is not None:
+                held.write_process(Process(pid=conversation.pid, start=start))
+            record = self._record(pid=conversation.pid)
             if forwarding is not None:
                 # Importing and installing costs two milliseconds that the executor needs anyway.
                 undo.callback(forwarding.end)
@@ -153,15 +154,15 @@ class _Run:
         try:
             launched = conversation.finish(self._at_sync)
         except NestboxError as error:
-            self._keep_failed(error)
+            self.clock.lap("launch")
+            with contextlib.suppress(NestboxError):
+                keep_finished(self.context.root, msgspec.structs.replace(record, error=str(error)))
             raise
         self.clock.lap("launch")
-        record = self._record(launched.sets, pid=launched.pid)
-        with contextlib.suppress(NestboxError):
-            keep_running(self.context.root, record)
-        exit_code = self._attend(launched, stdio, forwarding)
+        record = msgspec.structs.replace(record, sets=launched.sets)
+        exit_code = self._attend(launched, record, stdio, forwarding)
         self.clock.lap("run")
-        finished = msgspec.structs.replace(record, exit_code=exit_code, phases=self.clock.phases)
+        finished = msgspec.structs.replace(record, exit_code=exit_code)
         out, err = stdio.captured
         return Finished(exit_code=exit_code, record=finished, stdout=bytes(out), stderr=bytes(err))
 
@@ -205,10 +206,17 @@ class _Run:
                 if spec.version == 1:
                     cgroups.enter(spec, self.prepared.container, pid)
 
-    def _attend(self, launched: Launched, stdio: Stdio, forwarding: Forwarding | None) -> int:
+    def _attend(
+        self, launched: Launched, record: Record, stdio: Stdio, forwarding: Forwarding | None
+    ) -> int:
         """Copy streams and forward signals until the container has ended."""
         pump = Pump(launched.pidfd)
         deadline = _Deadline(self.options.timeout_seconds)
+
+        def keep() -> None:
+            with contextlib.suppress(NestboxError):
+                keep_running(self.context.root, record)
+
         try:
             with contextlib.ExitStack() as terminal:
                 if launched.master is not None:
@@ -218,7 +226,7 @@ class _Run:
                 stdio.connect(pump)
                 if forwarding is not None:
                     forwarding.connect(pump, launched, self.context.stdin)
-                in_time = pump.run(deadline.left)
+                in_time = pump.run(deadline.left, after=(_RECORDED_AFTER_SECONDS, keep))
         except BaseException:
             _kill(launched)
             raise
@@ -237,7 +245,8 @@ class _Run:
         os.close(launched.pidfd)
         return exit_code
 
-    def _record(self, sets: CapabilitySets | None, *, pid: int | None, error: str = "") -> Record:
+    def _record(self, *, pid: int) -> Record:
+        """Return the record as far as it is known while the executor works."""
         resolution = self.prepared.resolution
         capabilities = self.prepared.environment.capabilities
         assert capabilities is not None
@@ -253,7 +262,7 @@ class _Run:
             capabilities=resolution.capabilities.decisions,
             plan=tuple(render(self.plan).splitlines()),
             plan_digest=_digest(self.encoded),
-            sets=sets,
+            sets=None,
             after_exec=predict_after_exec(
                 self.launch.capabilities,
                 uid=self.launch.process.uid,
@@ -263,13 +272,7 @@ class _Run:
             ),
             pid=pid,
             phases=self.clock.phases,
-            error=error,
         )
-
-    def _keep_failed(self, error: NestboxError) -> None:
-        self.clock.lap("launch")
-        with contextlib.suppress(NestboxError):
-            keep_finished(self.context.root, self._record(None, pid=None, error=str(error)))
 
 
 class _Deadline:

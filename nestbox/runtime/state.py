@@ -4,7 +4,8 @@ A directory appears under its final name complete and locked, by rename(2), so t
 of one name exactly one wins and nobody sees a half-made one. The lock (flock(2)) ends with its
 owner, however that dies, and so tells the living from what is left to sweep.
 
-``state.json`` is replaced by rename and not synced: nothing that it describes outlives the kernel.
+Nothing is synced to the disk: what a state describes does not outlive the kernel. The process is
+kept as the text of a symbolic link, which appears as a whole and takes no block of the disk.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import msgspec
 from nestbox.errors import StateError
 
 _STATE = "state.json"
+_PROCESS = "process"
 _LOCK = "lock"
 _NEW = ".new-"
 _NEW_MAXIMUM_AGE_SECONDS = 60.0
@@ -30,17 +32,24 @@ _MAXIMUM_STATE_BYTES = 1 << 20
 class ContainerState(msgspec.Struct, frozen=True, kw_only=True):
     """What exists because of one container, written before it exists.
 
-    ``cgroups`` are directories, ``upper`` the directory of its overlay's upper layers. ``pid`` is
-    as this pid namespace shows it, with ``pid_start`` (clock ticks after boot) against its reuse.
+    ``cgroups`` are directories, ``upper`` the directory of its overlay's upper layers.
     """
 
     id: str
     created: str  # RFC 3339, UTC
     boot_id: str
-    pid: int | None = None
-    pid_start: int | None = None
     cgroups: tuple[str, ...] = ()
     upper: str | None = None
+
+
+class Process(msgspec.Struct, frozen=True, kw_only=True):
+    """A process as our pid namespace shows it.
+
+    ``start`` (clock ticks after boot) tells it from a later one with the same pid.
+    """
+
+    pid: int
+    start: int
 
 
 class Claim:
@@ -52,9 +61,16 @@ class Claim:
         self.directory = os.path.join(root, container)
         self._lock = lock
 
-    def write(self, state: ContainerState) -> None:
-        """Replace the state. Raises StateError when the disk takes no more."""
-        write_atomically(os.path.join(self.directory, _STATE), msgspec.json.encode(state))
+    def write_process(self, process: Process) -> None:
+        """Add the container's first process to its state. Raises StateError."""
+        try:
+            os.symlink(f"{process.pid}:{process.start}", os.path.join(self.directory, _PROCESS))
+        except OSError as error:
+            raise _unusable(self.root, error) from error
+
+    def let_go(self) -> None:
+        """End the lock and leave everything in place."""
+        os.close(self._lock)
 
     def release(self) -> None:
         """Remove the directory and end the lock."""
@@ -183,6 +199,15 @@ def read_state(root: str, container: str) -> ContainerState | None:
         with open(os.path.join(root, container, _STATE), "rb") as file:
             return msgspec.json.decode(file.read(_MAXIMUM_STATE_BYTES), type=ContainerState)
     except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def read_process(root: str, container: str) -> Process | None:
+    """Return the first process of a container, or None when it has none that can be read."""
+    try:
+        pid, _, start = os.readlink(os.path.join(root, container, _PROCESS)).partition(":")
+        return Process(pid=int(pid), start=int(start))
+    except (OSError, ValueError):
         return None
 
 

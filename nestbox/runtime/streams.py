@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import time
 from collections.abc import Callable
 
 _CHUNK = 65536
@@ -48,12 +49,29 @@ class Pump:
         os.set_blocking(target, False)
         self._feeds.append(_Feed(source, target, data))
 
-    def run(self, seconds_left: Callable[[], float | None]) -> bool:
-        """Copy until the container is dead; return False when the time was up before that."""
+    def run(
+        self,
+        seconds_left: Callable[[], float | None],
+        *,
+        after: tuple[float, Callable[[], None]],
+    ) -> bool:
+        """Copy until the container is dead; return False when the time was up before that.
+
+        ``after`` are seconds and what to do once when the container still lives after them.
+        """
+        pause, act = after
+        act_at: float | None = time.monotonic() + pause
         while True:
             left = seconds_left()
             if left is not None and left <= 0:
                 return False
+            if act_at is not None:
+                until = act_at - time.monotonic()
+                if until <= 0:
+                    act()
+                    act_at = None
+                else:
+                    left = until if left is None else min(left, until)
             watched = self._watch_feeds()
             ready = self._poll.poll(None if left is None else left * 1000)
             for fd in watched:

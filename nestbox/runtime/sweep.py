@@ -10,7 +10,7 @@ from nestbox.kernel.reading import read_file
 from nestbox.kernel.syscalls import pidfd_open, pidfd_send_signal
 from nestbox.runtime import cgroups
 from nestbox.runtime.removal import remove_tree
-from nestbox.runtime.state import Claim, ContainerState, abandoned
+from nestbox.runtime.state import Claim, ContainerState, Process, abandoned, read_process
 
 _SIGKILL = 9
 _START_TIME_FIELD = 22  # proc_pid_stat(5)
@@ -34,7 +34,7 @@ def remove_remains(claim: Claim, state: ContainerState | None) -> None:
     """
     if state is not None:
         if state.boot_id == boot_id():
-            _kill(state)
+            _kill(read_process(claim.root, claim.container))
             for directory in state.cgroups:
                 # One that is busy still is found again: the state stays until it is gone.
                 cgroups.remove(directory)
@@ -59,14 +59,14 @@ def start_time(pid: int) -> int | None:
     return parse_number(fields[_START_TIME_FIELD - 3])
 
 
-def _kill(state: ContainerState) -> None:
+def _kill(process: Process | None) -> None:
     """Kill the first process, and with it its pid namespace, unless the pid is another's now."""
-    if state.pid is None:
+    if process is None:
         return
     with contextlib.suppress(ProcessLookupError):
-        pidfd = pidfd_open(state.pid)
+        pidfd = pidfd_open(process.pid, 0)
         try:
-            if start_time(state.pid) == state.pid_start:
+            if start_time(process.pid) == process.start:
                 pidfd_send_signal(pidfd, _SIGKILL)
                 _wait_for_end(pidfd)
         finally:

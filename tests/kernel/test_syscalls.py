@@ -10,8 +10,6 @@ import pytest
 
 from nestbox.kernel import constants, procfs, reading, syscalls
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="changes capabilities: needs root")
-
 
 def _in_thread(function):
     """Return what a function returns in a thread of its own."""
@@ -31,7 +29,7 @@ def test_the_kernel_and_proc_say_the_same_of_this_thread():
     assert rights.last == int(reading.read_proc("/proc/sys/kernel/cap_last_cap"))
 
 
-@needs_root
+@pytest.mark.root
 def test_capset_changes_the_sets_of_the_calling_thread_only():
     before = syscalls.thread_rights()
     kept = 1 << 7 | 1 << 21
@@ -48,7 +46,7 @@ def test_capset_changes_the_sets_of_the_calling_thread_only():
     assert syscalls.thread_rights() == before
 
 
-@needs_root
+@pytest.mark.root
 def test_securebits_and_no_new_privs_are_those_of_the_calling_thread():
     def lock():
         syscalls.prctl(constants.PR_SET_SECUREBITS, constants.SECBIT_NOROOT)
@@ -61,7 +59,7 @@ def test_securebits_and_no_new_privs_are_those_of_the_calling_thread():
     assert syscalls.thread_rights().no_new_privs is False
 
 
-@needs_root
+@pytest.mark.root
 def test_a_capability_dropped_from_bounding_is_missing_there_alone():
     def drop():
         syscalls.prctl(constants.PR_CAPBSET_DROP, 22)
@@ -131,7 +129,7 @@ def test_the_owner_of_a_user_namespace_is_known_and_its_parent_out_of_sight():
             syscalls.ns_get_parent(namespace.fileno())
 
 
-def test_the_parent_of_the_own_pid_namespace_in_the_initial_one_is_out_of_sight():
+def test_the_parent_of_our_own_pid_namespace_is_out_of_sight():
     with open("/proc/self/ns/pid", "rb") as namespace, pytest.raises(PermissionError):
         syscalls.ns_get_parent(namespace.fileno())
 
@@ -169,7 +167,7 @@ def test_a_memfd_holds_what_was_written():
         os.close(fd)
 
 
-@needs_root
+@pytest.mark.root
 def test_the_new_mount_api_makes_and_attaches_a_mount_in_a_namespace_of_its_own(tmp_path):
     target = tmp_path / "target"
     target.mkdir()

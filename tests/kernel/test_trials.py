@@ -12,11 +12,9 @@ import pytest
 
 from nestbox.kernel import constants, reading, trials
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes namespaces: needs root")
-
 # Loads a filter that answers single system calls in its own way, then tries them all.
 FILTERED = """
-import errno, os, struct, sys
+import errno, os, signal, struct, sys
 import msgspec
 from nestbox.kernel import constants as c, syscalls, trials
 from nestbox.kernel._syscalls import ffi
@@ -34,7 +32,11 @@ fprog = ffi.new("uint64_t[2]", [len(program), int(ffi.cast("uintptr_t", code))])
 syscalls.prctl(c.PR_SET_NO_NEW_PRIVS, 1)
 flags = c.SECCOMP_FILTER_FLAG_NEW_LISTENER if RET_USER_NOTIF in actions.values() else 0
 listener = syscalls.seccomp(c.SECCOMP_SET_MODE_FILTER, flags, fprog)
+if sys.argv[3] == "interrupted":
+    signal.signal(signal.SIGALRM, lambda number, frame: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
 found = trials.try_syscalls(can_setgroups=True, limit_ms=int(sys.argv[2]))
+signal.setitimer(signal.ITIMER_REAL, 0)
 sys.stdout.buffer.write(msgspec.json.encode(found))
 """
 
@@ -49,20 +51,21 @@ needs_numbers = pytest.mark.skipif(
 )
 
 
-def _under_filter(actions, limit_ms=trials.LIMIT_MS):
+def _under_filter(actions, limit_ms=trials.LIMIT_MS, signals=""):
     """Return the trials of a process whose filter treats these system calls so."""
     encoded = msgspec.json.encode({str(NUMBER[name]): value for name, value in actions.items()})
     done = subprocess.run(
-        [sys.executable, "-c", FILTERED, encoded.decode(), str(limit_ms)],
+        [sys.executable, "-c", FILTERED, encoded.decode(), str(limit_ms), signals],
         capture_output=True,
         check=False,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr.decode()
     return msgspec.json.decode(done.stdout)
 
 
 @needs_numbers
-@needs_root
+@pytest.mark.root
 def test_a_filter_s_enosys_eperm_and_kill_are_told_apart():
     found = _under_filter(
         {
@@ -82,9 +85,10 @@ def test_a_filter_s_enosys_eperm_and_kill_are_told_apart():
 
 
 @needs_numbers
-@needs_root
-def test_a_call_that_nobody_answers_times_out_and_the_others_are_still_tried():
-    found = _under_filter({"keyctl": "RET_USER_NOTIF"}, limit_ms=200)
+@pytest.mark.root
+@pytest.mark.parametrize("signals", ["", "interrupted"])
+def test_a_call_that_nobody_answers_times_out_and_the_others_are_still_tried(signals):
+    found = _under_filter({"keyctl": "RET_USER_NOTIF"}, limit_ms=200, signals=signals)
     assert found.pop("keyctl") == "TIMEOUT"
     assert set(found.values()) == {None}
     assert len(found) == len(trials.syscall_names()) - 1
@@ -101,7 +105,7 @@ def test_a_call_is_left_out_where_the_kernel_itself_would_answer_eperm():
     assert "setgroups" not in trials.try_syscalls(can_setgroups=False)
 
 
-@needs_root
+@pytest.mark.root
 def test_what_a_launch_needs_is_left_out_without_any_namespace_to_own():
     # uid 1 without capabilities, in a user namespace that allows no further one
     script = (
@@ -122,7 +126,7 @@ def test_what_a_launch_needs_is_left_out_without_any_namespace_to_own():
     assert not {"fsopen", "fsmount", "move_mount", "pivot_root", "sethostname"} & tried
 
 
-@needs_root
+@pytest.mark.root
 @pytest.mark.parametrize("in_user_namespace", [False, True])
 def test_a_namespace_that_can_be_made_is_made_in_the_child_only(in_user_namespace):
     before = {name: os.stat(f"/proc/thread-self/ns/{name}").st_ino for name in ("mnt", "user")}
@@ -137,7 +141,7 @@ def test_a_namespace_that_the_kernel_does_not_know_is_refused():
     assert trials.try_unshare(1, in_user_namespace=False) == "EINVAL"
 
 
-@needs_root
+@pytest.mark.root
 @pytest.mark.parametrize("kind", [trials.Overlay.TMPFS, trials.Overlay.USER])
 def test_an_overlay_on_a_tmpfs_leaves_the_covered_directory_alone(kind, tmp_path):
     (tmp_path / "file").write_text("kept")
@@ -145,18 +149,18 @@ def test_an_overlay_on_a_tmpfs_leaves_the_covered_directory_alone(kind, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@needs_root
+@pytest.mark.root
 def test_an_overlay_in_a_directory_that_lacks_its_layers_names_the_errno(tmp_path):
     assert trials.try_overlay("/usr", str(tmp_path), trials.Overlay.DIRECTORY) == "ENOENT"
 
 
-@needs_root
+@pytest.mark.root
 def test_a_device_node_is_made_and_opened(tmp_path):
     assert trials.try_mknod(str(tmp_path)) is None
     assert list(tmp_path.iterdir()) == []
 
 
-@needs_root
+@pytest.mark.root
 def test_without_the_capability_no_device_node_is_made():
     script = "from nestbox.kernel import trials; print(trials.try_mknod('/proc'))"
     done = subprocess.run(
@@ -168,7 +172,7 @@ def test_without_the_capability_no_device_node_is_made():
     assert done.stdout.strip() == "EPERM", done.stderr
 
 
-@needs_root
+@pytest.mark.root
 def test_trials_leave_no_process_no_mount_and_no_descriptor():
     mounts = reading.read_proc("/proc/self/mountinfo")
     descriptors = sorted(os.listdir("/proc/self/fd"))
@@ -181,7 +185,7 @@ def test_trials_leave_no_process_no_mount_and_no_descriptor():
     assert children == b""
 
 
-@needs_root
+@pytest.mark.root
 def test_trials_from_many_threads_at_once_all_work():
     errors = []
 

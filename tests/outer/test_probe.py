@@ -14,8 +14,6 @@ from nestbox.kernel.capabilities import BY_NAME
 from nestbox.outer import derived, probe
 from nestbox.outer.facts import OuterEnvironment, Subject
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="changes rights and mounts: needs root")
-
 RIGHTS = frozenset({Subject.CAPABILITIES})
 USER_NAMESPACE = ["unshare", "--user", "--map-root-user"]
 
@@ -70,7 +68,7 @@ def test_the_mount_of_a_directory_is_the_one_of_its_device(tmp_path):
         assert mount.device == f"{os.major(device)}:{os.minor(device)}", path
 
 
-@needs_root
+@pytest.mark.root
 def test_capabilities_dropped_outside_are_missing_in_bounding(under_capsh):
     here = under_capsh([], RIGHTS).capabilities
     dropped = under_capsh(["--drop=cap_sys_boot,cap_sys_module"], RIGHTS).capabilities
@@ -81,7 +79,7 @@ def test_capabilities_dropped_outside_are_missing_in_bounding(under_capsh):
     assert dropped.last == here.last
 
 
-@needs_root
+@pytest.mark.root
 def test_inheritable_and_ambient_are_seen_apart(under_capsh):
     arguments = ["--inh=cap_net_raw,cap_chown", "--addamb=cap_net_raw"]
     sets = under_capsh(arguments, RIGHTS).capabilities.sets
@@ -89,7 +87,7 @@ def test_inheritable_and_ambient_are_seen_apart(under_capsh):
     assert sets.ambient == 1 << BY_NAME["CAP_NET_RAW"]
 
 
-@needs_root
+@pytest.mark.root
 def test_no_new_privs_and_securebits_are_seen(observe_under, under_capsh):
     found = observe_under(["setpriv", "--no-new-privs"], RIGHTS)
     assert found.capabilities.no_new_privs is True
@@ -97,7 +95,7 @@ def test_no_new_privs_and_securebits_are_seen(observe_under, under_capsh):
     assert found.capabilities.securebits == constants.SECBIT_NO_SETUID_FIXUP
 
 
-@needs_root
+@pytest.mark.root
 def test_a_user_without_rights_has_empty_sets_and_a_full_bounding_one(observe_under, tmp_path):
     tmp_path.chmod(0o777)
     here = observe_under([], RIGHTS).capabilities
@@ -109,7 +107,7 @@ def test_a_user_without_rights_has_empty_sets_and_a_full_bounding_one(observe_un
     assert (found.identity.uid, found.identity.gid, found.identity.groups) == (65534, 65534, ())
 
 
-@needs_root
+@pytest.mark.root
 def test_a_user_namespace_is_seen_with_its_maps_and_full_sets(observe_under):
     subjects = RIGHTS | {Subject.USER_NAMESPACE}
     found = observe_under(USER_NAMESPACE, subjects)
@@ -122,7 +120,7 @@ def test_a_user_namespace_is_seen_with_its_maps_and_full_sets(observe_under):
     assert found.capabilities.sets.bounding == (1 << found.capabilities.last + 1) - 1
 
 
-@needs_root
+@pytest.mark.root
 def test_namespaces_that_a_limit_forbids_are_not_available(observe_under):
     shell = 'echo 0 > /proc/sys/user/max_net_namespaces && exec "$0" "$@"'
     found = observe_under([*USER_NAMESPACE, "sh", "-c", shell], frozenset({Subject.NAMESPACES}))
@@ -132,7 +130,7 @@ def test_namespaces_that_a_limit_forbids_are_not_available(observe_under):
     assert found.namespaces.create_with_user["user"].works
 
 
-@needs_root
+@pytest.mark.root
 def test_where_a_capability_was_lost_is_found_in_the_ancestry(under_capsh, observe_under):
     script = 'exec 3>&1; ("$0" "$@"); exit $?'
     command = [*_capsh("--drop=cap_sys_boot"), "-c", _REEXEC, "/bin/sh", "-c", script]
@@ -153,7 +151,7 @@ def test_ancestry_goes_from_the_parent_to_pid_1(observe_under):
     assert len({ancestor.pid for ancestor in found.ancestry}) == len(found.ancestry)
 
 
-@needs_root
+@pytest.mark.root
 def test_a_parent_outside_the_pid_namespace_ends_the_ancestry(observe_under):
     command = ["unshare", "--pid", "--fork", "--mount-proc"]
     found = observe_under(command, frozenset({Subject.ANCESTRY, Subject.IDENTITY}))
@@ -164,7 +162,7 @@ def test_a_parent_outside_the_pid_namespace_ends_the_ancestry(observe_under):
 HIDE_PROC = ["unshare", "--mount", "sh", "-c"]
 
 
-@needs_root
+@pytest.mark.root
 @pytest.mark.parametrize(
     ("change", "cause"),
     [
@@ -193,7 +191,7 @@ def test_without_the_kernel_s_own_proc_nothing_is_guessed(observe_under, change,
     assert remedy.startswith("mount the kernel's own")
 
 
-@needs_root
+@pytest.mark.root
 def test_a_status_of_another_process_over_our_own_is_noticed(observe_under):
     # The forged text is the kernel's own, of a process that has more.
     script = (

@@ -111,7 +111,7 @@ def test_the_fingerprint_does_not_depend_on_the_process(here):
 
 
 def test_a_fingerprint_without_its_facts_is_a_mistake_of_the_caller():
-    with pytest.raises(ValueError, match="needs: .*capabilities.*cgroup"):
+    with pytest.raises(ValueError, match=r"needs: .*capabilities.*cgroup"):
         recording.fingerprint(OuterEnvironment())
 
 

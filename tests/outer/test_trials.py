@@ -11,12 +11,10 @@ import threading
 import msgspec
 import pytest
 
-from nestbox.outer import probe
+from nestbox.outer import derived, probe
 from nestbox.outer.facts import Subject, Trial
 from nestbox.outer.sources import Sources
 from nestbox.outer.trials import Outcomes, Trials
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes namespaces: needs root")
 
 KEY = "0" * 32
 FORGED = {"mnt": Trial(error="EFORGED")}
@@ -50,7 +48,7 @@ def test_outcomes_that_others_may_write_are_not_used(tmp_path, mode):
     assert Trials(str(tmp_path), KEY).namespaces()[0] != FORGED
 
 
-@needs_root
+@pytest.mark.root
 def test_outcomes_of_another_owner_are_not_used(tmp_path):
     os.chown(_forge(tmp_path), 65534, 65534)
     assert Trials(str(tmp_path), KEY).namespaces()[0] != FORGED
@@ -158,7 +156,7 @@ def test_old_outcomes_are_forgotten(tmp_path):
     assert names[1] == "old-017.json"
 
 
-@needs_root
+@pytest.mark.root
 def test_an_overlay_is_tried_in_the_state_directory_and_leaves_nothing_there(tmp_path):
     mounts = Sources().mounts
     abandoned = tmp_path / "trial-4194305" / "work"  # above the highest pid that Linux gives out
@@ -166,12 +164,21 @@ def test_an_overlay_is_tried_in_the_state_directory_and_leaves_nothing_there(tmp
     storage = Trials(str(tmp_path), KEY).storage(mounts)
     assert storage.state_directory == str(tmp_path)
     assert storage.overlay_tmpfs.works
-    assert storage.overlay_user.works
+    assert storage.overlay_user_directory.works
     assert list(tmp_path.iterdir()) == []
     assert Sources().mounts == mounts
 
 
-@needs_root
+@pytest.mark.root
+def test_mounts_below_the_lower_layer_are_what_a_user_namespace_refuses(tmp_path):
+    mounts = Sources().mounts
+    storage = Trials(str(tmp_path), KEY).storage(mounts)
+    refused = "EINVAL" if derived.overmounts(mounts, "/") else None
+    assert storage.overlay_user.error == refused
+    assert storage.overlay_tmpfs_directory.works
+
+
+@pytest.mark.root
 def test_overlays_are_tried_again_for_another_state_directory(tmp_path):
     mounts = Sources().mounts
     trials = Trials(str(tmp_path), KEY)
@@ -180,7 +187,7 @@ def test_overlays_are_tried_again_for_another_state_directory(tmp_path):
     assert with_file.storage(mounts).overlay.error == "ENOENT"
 
 
-@needs_root
+@pytest.mark.root
 def test_without_sys_admin_nothing_but_a_user_namespace_can_be_made(observe_under):
     command = ["capsh", "--drop=cap_sys_admin", f"--shell={sys.executable}", "--", "-c"]
     command.append("import os, sys; os.execv(sys.argv[1], sys.argv[1:])")
@@ -190,10 +197,27 @@ def test_without_sys_admin_nothing_but_a_user_namespace_can_be_made(observe_unde
     assert {trial.error for name, trial in create.items() if name != "user"} == {"EPERM"}
     assert all(trial.works for trial in found.namespaces.create_with_user.values())
     assert found.storage.overlay.error == "EPERM"
-    assert found.storage.overlay_user.works
+    assert found.storage.overlay_user_directory.works
 
 
-def test_processes_that_try_at_the_same_time_leave_one_whole_file(tmp_path):
+@pytest.mark.root
+def test_threads_that_try_overlays_at_the_same_time_do_not_disturb_each_other(tmp_path):
+    mounts = Sources().mounts
+    found = []
+
+    def run():
+        found.append(Trials(str(tmp_path), KEY).storage(mounts).overlay)
+
+    threads = [threading.Thread(target=run) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [trial.error for trial in found] == [None] * 6
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_that_try_at_the_same_time_leave_one_whole_file(tmp_path):
     def run():
         trials = Trials(str(tmp_path), KEY)
         trials.namespaces()
@@ -209,14 +233,16 @@ def test_processes_that_try_at_the_same_time_leave_one_whole_file(tmp_path):
     assert outcomes.create is not None
 
 
-def test_a_limit_on_processes_is_an_error_in_words(tmp_path):
-    if os.geteuid() == 0:
-        pytest.skip("root is not held to RLIMIT_NPROC")
+@pytest.mark.root
+def test_a_limit_on_processes_is_an_error_in_words():
+    # Root is not held to RLIMIT_NPROC, so another user tries.
     script = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_NPROC, (1, 1));"
-        "from nestbox.outer.trials import Trials; Trials(sys.argv[1], '0').mknod()"
+        "import resource; resource.setrlimit(resource.RLIMIT_NPROC, (1, 1));"
+        "from nestbox.outer.trials import Trials; Trials('/proc/none', '0').mknod()"
     )
+    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False
+        [*command, sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
-    assert "EnvironmentUnreadable" in done.stderr
+    assert "EnvironmentUnreadable: cannot try in a child process" in done.stderr
+    assert "resource temporarily unavailable" in done.stderr

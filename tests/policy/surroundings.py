@@ -25,6 +25,7 @@ from nestbox.outer.facts import (
     Namespaces,
     OuterEnvironment,
     RootFacts,
+    Seccomp,
     Storage,
     Tools,
     Trial,
@@ -147,6 +148,7 @@ def full_root() -> OuterEnvironment:
             create_with_user=dict.fromkeys(_NAMESPACES, WORKS),
         ),
         cgroup=v2(),
+        seccomp=Seccomp(mode=0, filters=0, syscalls={"keyctl": WORKS}),
         lsm=Lsm(active=("capability",), label=None, apparmor_mode=None),
         mounts=(
             mount(1, 0, "/", "ext4"),
@@ -229,6 +231,15 @@ def docker_container() -> OuterEnvironment:
         full_root(),
         capabilities=rights(DOCKER),
         namespaces=Namespaces(own={}, create=denied, create_with_user=denied),
+        seccomp=Seccomp(
+            mode=2,
+            filters=1,
+            syscalls={
+                "clone3": WORKS,
+                "mount_setattr": Trial(error="EPERM"),
+                "keyctl": Trial(error="EPERM"),
+            },
+        ),
         cgroup=v2(path="/", directory="/sys/fs/cgroup", writable=False),
     )
 

@@ -41,7 +41,7 @@ def choose(
         ask(devices=devices),
         chosen,
         environment or full_root(),
-        granted=granted,
+        reachable=granted,
         new_user_namespace=fields.get("new_user_namespace", False),
     )
 

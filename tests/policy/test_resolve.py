@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nestbox.errors import UsageError
 from nestbox.oci.seccomp_profile import SeccompProfile, parse_profile
 from nestbox.outer.facts import OuterEnvironment, Subject
-from nestbox.policy.decision import Outcome
+from nestbox.policy.decision import Intent, Outcome
 from nestbox.policy.profile import Profile
-from nestbox.policy.request import RunRequest, SecurityOptions
+from nestbox.policy.request import DeviceRequest, LimitRequest, RunRequest, SecurityOptions
 from nestbox.policy.resolve import (
     Resolution,
     refusal,
@@ -214,6 +217,18 @@ def test_without_net_admin_loopback_stays_down_and_that_is_told() -> None:
     assert any("network.loopback" in line for line in warnings(resolution))
 
 
+def test_what_cannot_be_cut_from_bounding_counts_for_devices() -> None:
+    """Without CAP_SETPCAP the container's root regains CAP_SYS_ADMIN, which undoes nodev."""
+    environment = change(full_root(), capabilities=rights(without(ALL, "CAP_SETPCAP")))
+    gains = SecurityOptions(no_new_privileges=False)
+    regains = decide(ask(security=gains), environment, "minimal")
+    assert regains.launch is not None
+    assert None not in {one.source for one in regains.launch.devices}
+    assert "devices.enforcement" in [one.subject for one in regains.weakened]
+    kept = decide(ask(), environment, "minimal")
+    assert "devices.enforcement" not in [one.subject for one in kept.weakened]
+
+
 def test_ten_thousand_arguments_are_kept() -> None:
     launch = decide(ask("true", *("x" * 100 for _ in range(10_000))), full_root()).launch
     assert launch is not None
@@ -258,6 +273,53 @@ def test_the_outer_resolver_goes_with_the_outer_network() -> None:
     isolated = decide(ask(network="none"), full_root()).launch
     assert isolated is not None
     assert [target for target, _ in isolated.files] == ["/etc/hostname", "/etc/hosts"]
+
+
+NAMED = {
+    "memory_bytes": st.sampled_from([6 << 20, 1 << 30]),
+    "cpus": st.sampled_from([0.5, 2.0, 64.0]),
+    "pids_limit": st.sampled_from([-1, 1, 1000]),
+    "network": st.sampled_from(["none", "host"]),
+    "user_namespace": st.sampled_from(["host", "auto", "0:1000:1", "0:0:10"]),
+    "user": st.sampled_from(["0", "1000", "alice", "nobody"]),
+    "read_only": st.booleans(),
+    "sysctls": st.sampled_from([(("kernel.shmmax", "1"),), (("net.a.b", "1"),), (("vm.x", "1"),)]),
+    "limits": st.sampled_from(
+        [
+            (LimitRequest(name="RLIMIT_NOFILE", soft=1, hard=hard, asked_by="--ulimit nofile"),)
+            for hard in (1, 20000, None)
+        ]
+    ),
+    "devices": st.sampled_from(
+        [
+            (DeviceRequest(source=path, target=path, access="rw", asked_by=f"--device {path}"),)
+            for path in ("/dev/fuse", "/dev/nothing")
+        ]
+    ),
+}
+
+
+@settings(max_examples=150)
+@given(
+    name=st.sampled_from(sorted(ENVIRONMENTS)),
+    profile=st.sampled_from(["default", "minimal", "privileged"]),
+    host=st.booleans(),
+    fields=st.fixed_dictionaries({}, optional=NAMED),
+)
+def test_what_is_named_is_met_or_refused_and_what_is_implied_is_never_fatal(
+    name: str, profile: str, host: bool, fields: dict[str, Any]
+) -> None:
+    request = ask(root=HOST, **fields) if host else ask(**fields)
+    resolution = decide(request, ENVIRONMENTS[name](), profile)
+    by_flag = [one for one in resolution.decisions if one.asked_by.startswith("-")]
+    assert all(one.intent is Intent.STRICT for one in by_flag)
+    assert not [one for one in by_flag if one.outcome is Outcome.WEAKENED]
+    implied = [one for one in resolution.refused if one not in by_flag]
+    # What makes any container impossible stops the launch, whoever wanted it.
+    assert {one.subject for one in implied} <= {"kernel", "user-namespace"}
+    assert (resolution.launch is None) == (refusal(resolution) is not None)
+    for one in resolution.decisions:
+        assert one.outcome is Outcome.GRANTED or (one.cause and one.remedy)
 
 
 def test_resolving_a_plain_request_is_quick() -> None:

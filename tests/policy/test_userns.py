@@ -110,6 +110,18 @@ def test_mapping_root_needs_setfcap() -> None:
     assert choose("0:1000:10", environment).uid_map == (row(0, 1000, 10),)
 
 
+def test_a_trial_that_could_only_fail_says_nothing() -> None:
+    """Trials map our own id: as uid 0 without CAP_SETFCAP that fails, and other maps do not."""
+    failed = dict.fromkeys(("user", "net"), Trial(error="EPERM"))
+    environment = change(
+        full_root(),
+        capabilities=rights(without(ALL, "CAP_SETFCAP")),
+        namespaces=msgspec.structs.replace(full_root().namespaces, create_with_user=failed),
+    )
+    assert choose("0:1000:10", environment).new
+    assert "CAP_SETFCAP" in choose("auto", environment).decisions[0].cause
+
+
 def test_a_user_with_a_range_and_tools_gets_both() -> None:
     choice = choose("auto", with_ranges(unprivileged_user(), tools=True))
     assert choice.uid_map == (row(0, 1000, 1), row(1, 100000, 65536))

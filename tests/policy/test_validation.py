@@ -82,6 +82,7 @@ BAD: dict[str, dict[str, Any]] = {
     "a negative limit": {"limits": (limit(-1, 1),)},
     "a limit given twice": {"limits": (limit(1, 1), limit(2, 2))},
     "NUL in a source": {"mounts": (volume(source="/a\0"),)},
+    "a mount of no type": {"mounts": (volume(type="volume"),)},
     "NUL in an option": {"mounts": (volume(options=("ro\0",)),)},
     "NUL in a masked path": {"security": SecurityOptions(mask=("/a\0",))},
     "the root masked": {"security": SecurityOptions(mask=("/a/..",))},
