@@ -134,7 +134,9 @@ class Observation:
     @cached_property
     def mounts(self) -> tuple[facts.Mount, ...]:
         """The mounts that we see."""
-        return self._sources.mounts
+        from nestbox.outer.mount_kinds import with_kinds
+
+        return with_kinds(self._sources.mounts)
 
     @cached_property
     def storage(self) -> facts.Storage:

@@ -153,16 +153,6 @@ def _is_program(fd: int) -> bool:
     return stat.S_ISREG(mode) and mode & 0o111 != 0
 
 
-def candidates_of(argv0: str, search_path: str, working_directory: str = "/") -> tuple[str, ...]:
-    """Return the absolute paths at which execvp(3) would look for a program, in its order."""
-    if not argv0:
-        return ()
-    if "/" in argv0:
-        return (os.path.join(working_directory, argv0),)
-    directories = [os.path.join(working_directory, entry) for entry in search_path.split(":")]
-    return tuple(os.path.join(directory, argv0) for directory in directories)
-
-
 def _open_program(root: int, path: str) -> int | None:
     """Return a descriptor (O_PATH) of a program inside the root, None when it is none."""
     try:
@@ -248,10 +238,8 @@ def _find_program(root: int, candidates: tuple[str, ...], root_uid: int) -> Prog
 
 def observe_root(
     directory: str,
-    argv0: str,
-    search_path: str,
+    candidates: tuple[str, ...],
     *,
-    working_directory: str = "/",
     root_uid: int = 0,
 ) -> RootFacts:
     """Return what a launch needs to know of a root. Raises UsageError when it cannot be one.
@@ -265,9 +253,7 @@ def observe_root(
             directory=os.readlink(f"/proc/self/fd/{root}"),
             passwd=_read_text(root, directory, "etc/passwd"),
             group=_read_text(root, directory, "etc/group"),
-            program=_find_program(
-                root, candidates_of(argv0, search_path, working_directory), root_uid
-            ),
+            program=_find_program(root, candidates, root_uid),
         )
     finally:
         os.close(root)

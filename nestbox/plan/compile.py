@@ -282,7 +282,7 @@ def _inside(launch: LaunchSpec) -> Iterator[Step]:
         yield Loopback()
     # Before the proc mount is covered and made read-only.
     for name, value in launch.sysctls:
-        yield ProcWrite(path="sys/" + name.replace(".", "/"), value=value)
+        yield ProcWrite(path=f"sys/{name}", value=value)
     if launch.process.oom_score_adj is not None:
         yield ProcWrite(path="self/oom_score_adj", value=str(launch.process.oom_score_adj))
     for path in launch.masked_paths:

@@ -17,12 +17,14 @@ from nestbox.plan.steps import LaunchPlan, LoadSeccomp
 from nestbox.policy.capability_messages import exec_line
 from nestbox.policy.decision import Outcome
 from nestbox.policy.environment import PATH
-from nestbox.policy.launch_spec import LaunchSpec
+from nestbox.policy.launch_spec import LaunchSpec, MountSpec
+from nestbox.policy.paths import candidates, clean
 from nestbox.policy.profile import Profile
 from nestbox.policy.request import RunRequest
 from nestbox.policy.resolution import Resolution, refusal, warnings
 from nestbox.policy.resolve import required_subjects, resolve, wanted_seccomp
 from nestbox.policy.shipped_profiles import load_shipped, seccomp_file
+from nestbox.policy.validation import check_request
 from nestbox.runtime.context import Context
 from nestbox.runtime.seccomp import compile_filter, read_profile
 
@@ -53,15 +55,18 @@ def prepare(
     Raises:
         NestboxError: the request, its profile or its root is no valid one.
     """
+    check_request(request)
     profile = _profile(request, context)
     container = request.name or os.urandom(6).hex()
     filter_profile = _filter_profile(request, profile)
     facts = environment or _observe(request, profile, context)
     root = observe_root(
         request.root.directory,
-        request.argv[0] if request.argv else "",
-        _search_path(request),
-        working_directory=request.working_directory or "/",
+        candidates(
+            request.argv[0],
+            clean(request.working_directory or "/", what="-w"),
+            _search_path(request),
+        ),
     )
 
     def decide(facts: OuterEnvironment) -> Resolution:
@@ -137,7 +142,7 @@ def _observe(request: RunRequest, profile: Profile, context: Context) -> OuterEn
             known,
             needed,
             state_directory=context.storage,
-            all_devices=profile.devices.want == "all",
+            all_devices=profile.devices.want == "all" or bool(request.devices),
             environment=context.environment,
         )
 
@@ -149,10 +154,17 @@ def launch_of(prepared: Prepared) -> LaunchSpec:
         raise refusal(prepared.resolution) or NestboxError(
             "cannot launch", cause="the request was refused", remedy="run `nestbox plan`"
         )
-    if launch.root.upper is None:
-        return launch
-    upper = upper_directory(launch.root.upper, prepared.container)
-    return msgspec.structs.replace(launch, root=msgspec.structs.replace(launch.root, upper=upper))
+    mounts = tuple(mount for mount in launch.mounts if not _is_absent(mount))
+    root = launch.root
+    if root.upper is not None:
+        upper = upper_directory(root.upper, prepared.container)
+        root = msgspec.structs.replace(root, upper=upper)
+    return msgspec.structs.replace(launch, root=root, mounts=mounts)
+
+
+def _is_absent(mount: MountSpec) -> bool:
+    """Whether a mount may be left out and has nothing to show here."""
+    return mount.optional and mount.fstype == "bind" and not os.path.exists(mount.source)
 
 
 def notices(prepared: Prepared) -> tuple[str, ...]:

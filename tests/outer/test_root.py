@@ -15,10 +15,10 @@ from nestbox.errors import UsageError
 from nestbox.kernel.capabilities import BY_NAME
 from nestbox.outer.root import (
     FILE_LIMIT_BYTES,
-    candidates_of,
     observe_root,
     parse_file_capabilities,
 )
+from nestbox.policy.paths import candidates
 
 PASSWD = "root:x:0:0::/root:/bin/sh\n"
 PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -39,7 +39,7 @@ def root(tmp_path):
 
 
 def _observe(root, argv0="true", path=PATH, **options):
-    return observe_root(str(root), argv0, path, **options)
+    return observe_root(str(root), candidates(argv0, "/", path), **options)
 
 
 def test_a_root_gives_its_accounts_and_its_program(root):
@@ -53,7 +53,7 @@ def test_a_root_gives_its_accounts_and_its_program(root):
 
 
 def test_the_present_root_is_one(monkeypatch):
-    found = observe_root("/", "sh", PATH)
+    found = observe_root("/", candidates("sh", "/", PATH))
     assert found.directory == "/"
     assert found.passwd == open_text("/etc/passwd")
     assert found.program.path in {"/usr/bin/sh", "/bin/sh"}
@@ -110,7 +110,7 @@ def test_a_root_that_may_not_be_read_is_refused(root):
     script = (
         "import sys; from nestbox.errors import UsageError\n"
         "from nestbox.outer.root import observe_root\n"
-        "try: observe_root(sys.argv[1], 'true', '/bin')\n"
+        "try: observe_root(sys.argv[1], ('/bin/true',))\n"
         "except UsageError as error: print(error.cause)"
     )
     command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -152,7 +152,7 @@ def test_a_magic_link_is_not_followed(root):
     _replace(root, lambda path: path.symlink_to("/proc/self/exe"))
     assert _observe(root).passwd is None
     # with the host's own proc inside
-    found = observe_root("/", "/proc/self/exe", PATH)
+    found = observe_root("/", ("/proc/self/exe",))
     assert found.program is None
 
 
@@ -201,24 +201,6 @@ def test_the_largest_file_that_is_allowed_is_read_whole(root):
 def test_accounts_in_any_bytes_are_read(root):
     (root / "etc" / "passwd").write_bytes(b"\xff:x:0:0::/:\n\0")
     assert _observe(root).passwd.encode("utf-8", "surrogateescape") == b"\xff:x:0:0::/:\n\0"
-
-
-@pytest.mark.parametrize(
-    ("argv0", "directory", "candidates"),
-    [
-        ("true", "/", ("/a/true", "/b/true")),
-        ("/bin/true", "/", ("/bin/true",)),
-        ("./true", "/work", ("/work/./true",)),
-        ("bin/true", "/", ("/bin/true",)),
-        ("", "/", ()),
-    ],
-)
-def test_candidates_are_those_of_execvp(argv0, directory, candidates):
-    assert candidates_of(argv0, "/a:/b", directory) == candidates
-
-
-def test_an_empty_entry_of_the_path_is_the_working_directory():
-    assert candidates_of("x", "/a::b", "/work") == ("/a/x", "/work/x", "/work/b/x")
 
 
 def test_a_file_that_nobody_may_execute_is_passed_over(root):
