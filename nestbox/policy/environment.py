@@ -14,9 +14,10 @@ def environment_of(request: RunRequest, *, home: str, hostname: str) -> dict[str
     """Return the variables by name: defaults first, each replaced by the last ``-e`` that names it.
 
     HOME is the one of the user in the root's passwd file, and TERM is set with a terminal only, as
-    docker does.
+    docker does. ``container`` tells programs, and a nestbox inside, who made the container.
+    Source: systemd's CONTAINER_INTERFACE.
     """
-    variables = {"PATH": PATH, "HOSTNAME": hostname, "HOME": home}
+    variables = {"PATH": PATH, "HOSTNAME": hostname, "HOME": home, "container": "nestbox"}
     if request.terminal:
         variables["TERM"] = "xterm"
     for item in request.environment:

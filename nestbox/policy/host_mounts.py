@@ -9,9 +9,11 @@ import msgspec
 from nestbox.outer.derived import is_below, overmounts
 from nestbox.policy.launch_spec import MountSpec, OverlayLayer
 from nestbox.policy.paths import depth
+from nestbox.policy.request import RootKind
 
 if TYPE_CHECKING:
     from nestbox.outer.facts import Mount
+    from nestbox.policy.request import RunRequest
 
 # The container gets its own of these, with everything below.
 OWN: Final = ("/proc", "/sys", "/dev")
@@ -93,6 +95,27 @@ def take_over(mounts: tuple[Mount, ...], *, readonly: bool) -> HostTree:
         binds=tuple(binds),
         weaker=weaker,
         omitted=tuple(omitted),
+    )
+
+
+def empty_directories(
+    request: RunRequest, own_directories: tuple[str, ...]
+) -> tuple[MountSpec, ...]:
+    """Return mounts that cover nestbox's own state in a container over the present root.
+
+    What a nestbox saw there would be the containers of another one, with locks that are copies.
+    """
+    if request.root.kind is not RootKind.HOST:
+        return ()
+    return tuple(
+        MountSpec(
+            fstype="tmpfs",
+            source="tmpfs",
+            target=directory,
+            attributes=("nosuid", "nodev"),
+            options=(("mode", "0700"),),
+        )
+        for directory in own_directories
     )
 
 

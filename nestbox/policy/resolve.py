@@ -20,6 +20,7 @@ from nestbox.policy.confinement import (
 )
 from nestbox.policy.devices import DeviceChoice, decide_devices
 from nestbox.policy.environment import environment_of
+from nestbox.policy.host_mounts import empty_directories
 from nestbox.policy.identity import Person, decide_identity, is_mapped
 from nestbox.policy.kernel_calls import decide_calls
 from nestbox.policy.launch_spec import LaunchSpec, MountSpec, ProcessSpec
@@ -86,11 +87,12 @@ def resolve(  # noqa: PLR0913 - four subjects, and what only the runtime knows
     *,
     container_id: str,
     seccomp_profile: SeccompProfile | None = None,
+    own_directories: tuple[str, ...] = (),
 ) -> Resolution:
     """Return what becomes of the request; ``refusal`` of the result tells whether it may go on.
 
-    ``seccomp_profile`` is what ``wanted_seccomp`` named, read by the caller. ``environment`` has at
-    least the ``required_subjects``.
+    ``environment`` has at least the ``required_subjects``, ``seccomp_profile`` is what
+    ``wanted_seccomp`` named, and ``own_directories`` are where the caller keeps state.
 
     Raises:
         UsageError: the request is malformed or contradicts itself.
@@ -120,7 +122,7 @@ def resolve(  # noqa: PLR0913 - four subjects, and what only the runtime knows
         drop_bounding=isolation.capabilities.drop_bounding,
         namespaces=_namespaces(isolation, tree),
         root=tree.root.spec,
-        mounts=(*tree.mounts, *file_mounts),
+        mounts=(*empty_directories(request, own_directories), *tree.mounts, *file_mounts),
         devices=tree.devices.devices,
         device_links=tree.devices.links,
         uid_map=isolation.user_namespace.uid_map,

@@ -9,6 +9,7 @@ import msgspec
 
 from nestbox.errors import StateError
 from nestbox.policy.validation import check_name
+from nestbox.runtime import lossless
 from nestbox.runtime.record import SCHEMA, Record
 from nestbox.runtime.state import write_atomically
 
@@ -22,7 +23,7 @@ _MAXIMUM_BYTES = 64 << 20
 
 def record_json(record: Record) -> bytes:
     """Return the record as one line of JSON, without the newline."""
-    return msgspec.json.encode(record)
+    return lossless.encode(record)
 
 
 def keep_running(root: str, record: Record) -> None:
@@ -99,7 +100,7 @@ def load_record(root: str, container: str) -> Record:
 def _read(path: str) -> Record:
     try:
         with open(path, "rb") as file:
-            record = msgspec.json.decode(file.read(_MAXIMUM_BYTES), type=Record)
+            record = lossless.decode(file.read(_MAXIMUM_BYTES), Record)
     except msgspec.MsgspecError as error:
         raise _damaged(path, str(error).lower()) from error
     except PermissionError as error:

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
+from nestbox.kernel.reading import read_file
 from nestbox.outer.facts import Subject
 from nestbox.outer.probe import observe
 from nestbox.runtime.cgroups import PREFIX
@@ -74,10 +75,20 @@ def _of_container(claim: Claim) -> Iterator[Leak]:
 def _unnamed(directory: str, prefix: str, known: set[str], kind: LeakKind) -> Iterator[Leak]:
     """Yield what bears the name of a container of which there is no state."""
     for name in sorted(_names_in(directory)):
-        if name.startswith(prefix) and name.removeprefix(prefix) not in known:
+        if not name.startswith(prefix) or name.removeprefix(prefix) in known:
+            continue
+        # A cgroup with processes belongs to a container of another state directory.
+        if kind is not LeakKind.CGROUP or not _has_processes(f"{directory}/{name}"):
             yield Leak(
                 kind=kind, path=f"{directory}/{name}", detail="no state names it: remove it by hand"
             )
+
+
+def _has_processes(cgroup: str) -> bool:
+    try:
+        return read_file(f"{cgroup}/cgroup.procs") != b""
+    except OSError:
+        return False
 
 
 def _names_in(directory: str) -> set[str]:

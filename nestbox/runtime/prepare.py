@@ -71,7 +71,13 @@ def prepare(
 
     def decide(facts: OuterEnvironment) -> Resolution:
         return resolve(
-            request, profile, facts, root, container_id=container, seccomp_profile=filter_profile
+            request,
+            profile,
+            facts,
+            root,
+            container_id=container,
+            seccomp_profile=filter_profile,
+            own_directories=(context.root, context.storage),
         )
 
     resolution = decide(facts)

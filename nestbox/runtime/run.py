@@ -18,7 +18,7 @@ from nestbox.policy.launch_spec import LaunchSpec
 from nestbox.policy.prediction import predict_after_exec
 from nestbox.policy.request import RunRequest
 from nestbox.policy.resolution import refusal
-from nestbox.runtime import cgroups
+from nestbox.runtime import cgroups, lossless
 from nestbox.runtime.context import Context
 from nestbox.runtime.forwarding import Forwarding
 from nestbox.runtime.history import keep_finished, keep_running
@@ -30,7 +30,7 @@ from nestbox.runtime.removal import remove_tree
 from nestbox.runtime.state import Claim, ContainerState, Process, claim, open_root
 from nestbox.runtime.stdio import Stdio, behind_terminal, captured, passed_through
 from nestbox.runtime.streams import Pump
-from nestbox.runtime.sweep import boot_id, start_time, sweep
+from nestbox.runtime.sweep import boot_id, pid_namespace, start_time, sweep
 from nestbox.version import VERSION
 
 _SIGKILL = 9
@@ -117,6 +117,7 @@ class _Run:
             id=self.prepared.container,
             created=self.created,
             boot_id=boot_id(),
+            pid_namespace=pid_namespace(),
             cgroups=tuple(
                 cgroups.directory_of(spec, self.prepared.container) for spec in self.launch.cgroups
             ),
@@ -254,7 +255,7 @@ class _Run:
             id=self.prepared.container,
             nestbox=VERSION,
             created=self.created,
-            fingerprint=_digest(msgspec.json.encode(self.prepared.environment)),
+            fingerprint=_digest(lossless.encode(self.prepared.environment)),
             environment=self.prepared.environment,
             request=without_values(self.prepared.request),
             profile=resolution.profile,

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 import msgspec
 
 from nestbox.errors import StateError
+from nestbox.runtime import lossless
 
 _STATE = "state.json"
 _PROCESS = "process"
@@ -38,6 +39,7 @@ class ContainerState(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     created: str  # RFC 3339, UTC
     boot_id: str
+    pid_namespace: int  # inode; in another one the pid below means another process
     cgroups: tuple[str, ...] = ()
     upper: str | None = None
 
@@ -135,7 +137,7 @@ def claim(root: str, state: ContainerState) -> Claim:
             os.path.join(preparing, _LOCK), os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600
         )
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        write_atomically(os.path.join(preparing, _STATE), msgspec.json.encode(state))
+        write_atomically(os.path.join(preparing, _STATE), lossless.encode(state))
         os.rename(preparing, os.path.join(root, state.id))
     except (OSError, StateError) as error:
         if lock >= 0:
@@ -197,7 +199,7 @@ def read_state(root: str, container: str) -> ContainerState | None:
     """Return the state of a container, or None when there is none that can be read."""
     try:
         with open(os.path.join(root, container, _STATE), "rb") as file:
-            return msgspec.json.decode(file.read(_MAXIMUM_STATE_BYTES), type=ContainerState)
+            return lossless.decode(file.read(_MAXIMUM_STATE_BYTES), ContainerState)
     except (OSError, msgspec.MsgspecError):
         return None
 

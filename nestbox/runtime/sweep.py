@@ -21,8 +21,14 @@ def sweep(root: str) -> tuple[str, ...]:
     """Remove what no living nestbox owns; return the ids of the containers that were removed."""
     removed = []
     for claim, state in abandoned(root):
-        remove_remains(claim, state)
-        removed.append(claim.container)
+        try:
+            remove_remains(claim, state)
+        except OSError:
+            # It is busy or not ours to touch: its state stays for the next sweep, and for
+            # `nestbox doctor --leaks`. It must not stop the launch of somebody else.
+            claim.let_go()
+        else:
+            removed.append(claim.container)
     return tuple(removed)
 
 
@@ -34,7 +40,8 @@ def remove_remains(claim: Claim, state: ContainerState | None) -> None:
     """
     if state is not None:
         if state.boot_id == boot_id():
-            _kill(read_process(claim.root, claim.container))
+            if state.pid_namespace == pid_namespace():
+                _kill(read_process(claim.root, claim.container))
             for directory in state.cgroups:
                 # One that is busy still is found again: the state stays until it is gone.
                 cgroups.remove(directory)
@@ -46,6 +53,11 @@ def remove_remains(claim: Claim, state: ContainerState | None) -> None:
 def boot_id() -> str:
     """Return the id of this boot: what a state of another one names is gone but for files."""
     return read_file(_BOOT_ID).decode().strip()
+
+
+def pid_namespace() -> int:
+    """Return the inode of the pid namespace that our pids are of."""
+    return os.stat("/proc/self/ns/pid").st_ino
 
 
 def start_time(pid: int) -> int | None:

@@ -43,6 +43,7 @@ def test_variables_have_defaults_and_the_last_of_two_wins() -> None:
     assert environment_of(request, home="/root", hostname="h") == {
         "PATH": PATH,
         "HOSTNAME": "h",
+        "container": "nestbox",
         "HOME": "/x",
         "TERM": "xterm",
         "A": "2=3",
