@@ -143,9 +143,7 @@ def _explain_exec(step: s.Exec, report: Report, words: str) -> LaunchError:
     name = step.argv[0]
     where = ", ".join(step.candidates)
     if report.errno in {errno.ENOENT, errno.ENOTDIR}:
-        cause = f"no such file in the container at {where}"
-        if "/" in name:
-            cause += ", or the interpreter that it names is not there"
+        cause = f"no such file in the container at {where}, or its interpreter is not there"
         return ProgramNotFound(
             f'cannot execute "{name}": executable file not found',
             cause=f"{cause}: {words}",

@@ -79,6 +79,7 @@ _SIGKILL = 9  # signal(7)
 
 SYNC_ID_MAPS = "id maps"
 SYNC_CGROUP = "cgroup"
+SYNC_TERMINAL = "terminal size"
 
 
 def compile_plan(
@@ -274,6 +275,8 @@ def _device(device: DeviceSpec) -> Iterator[Step]:
 def _inside(launch: LaunchSpec) -> Iterator[Step]:
     if launch.process.terminal:
         yield Console(target="/dev/console", uid=launch.process.uid)
+        # A program asks for the size as soon as it runs, and is told of later changes alone.
+        yield Sync(reason=SYNC_TERMINAL)
     else:
         yield Session()
     if launch.hostname is not None and "uts" in launch.namespaces:

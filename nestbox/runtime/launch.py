@@ -41,7 +41,10 @@ class Launched(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Conversation:
-    """A started executor and what it has told so far."""
+    """A started executor and what it has told so far.
+
+    ``master`` is the other end of the container's terminal, from the step that opens it.
+    """
 
     def __init__(
         self,
@@ -65,14 +68,14 @@ class Conversation:
         except OSError as error:
             raise _not_started(plan, error) from error
         self.pid = self._child.pid
-        self._master: int | None = None
+        self.master: int | None = None
         self._sets: CapabilitySets | None = None
 
-    def finish(self, at_sync: Callable[[str, int], None]) -> Launched:
+    def finish(self, at_sync: Callable[[str, Conversation], None]) -> Launched:
         """Answer the executor until its program runs.
 
-        ``at_sync`` is called with the reason of each sync point and the pid, does what the executor
-        waits for, and may raise to stop the launch.
+        ``at_sync`` is called with the reason of each sync point and this conversation, does what
+        the executor waits for, and may raise to stop the launch.
 
         Raises:
             LaunchError: a step failed; the executor is dead and waited for.
@@ -83,9 +86,9 @@ class Conversation:
             self.abandon()
             raise
         os.close(self._child.control)
-        return Launched(pid=self.pid, pidfd=self._child.pidfd, sets=self._sets, master=self._master)
+        return Launched(pid=self.pid, pidfd=self._child.pidfd, sets=self._sets, master=self.master)
 
-    def _converse(self, at_sync: Callable[[str, int], None]) -> None:
+    def _converse(self, at_sync: Callable[[str, Conversation], None]) -> None:
         while data := self._receive():
             report = decode_report(data)
             if report.kind == FAILED:
@@ -95,7 +98,7 @@ class Conversation:
             if report.kind == SYNC:
                 step = self.plan.steps[report.step]
                 assert isinstance(step, Sync)
-                at_sync(step.reason, self.pid)
+                at_sync(step.reason, self)
                 os.write(self._child.control, _GO)
         if self._sets is None:
             # It closed its descriptor without having come to the last step.
@@ -118,7 +121,7 @@ class Conversation:
         if descriptors:
             os.set_inheritable(descriptors[0], False)
             if data and decode_report(data).kind == CONSOLE:
-                self._master = descriptors[0]
+                self.master = descriptors[0]
             else:
                 os.close(descriptors[0])
         return data
@@ -134,8 +137,8 @@ class Conversation:
         os.waitid(os.P_PIDFD, self._child.pidfd, os.WEXITED)
         os.close(self._child.pidfd)
         os.close(self._child.control)
-        if self._master is not None:
-            os.close(self._master)
+        if self.master is not None:
+            os.close(self.master)
 
 
 def _not_started(plan: LaunchPlan, error: OSError) -> LaunchError:

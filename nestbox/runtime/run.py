@@ -11,7 +11,7 @@ import msgspec
 
 from nestbox.errors import LaunchError, NestboxError, UsageError
 from nestbox.executor.encode import encode
-from nestbox.plan.compile import SYNC_CGROUP, SYNC_ID_MAPS
+from nestbox.plan.compile import SYNC_CGROUP, SYNC_ID_MAPS, SYNC_TERMINAL
 from nestbox.plan.render import render
 from nestbox.plan.steps import LaunchPlan
 from nestbox.policy.launch_spec import LaunchSpec
@@ -199,13 +199,17 @@ class _Run:
             if cgroup >= 0:
                 os.close(cgroup)
 
-    def _at_sync(self, reason: str, pid: int) -> None:
+    def _at_sync(self, reason: str, conversation: Conversation) -> None:
         if reason == SYNC_ID_MAPS:
-            write_maps(self.launch, pid, self.prepared.environment.tools)
+            write_maps(self.launch, conversation.pid, self.prepared.environment.tools)
         if reason == SYNC_CGROUP:
             for spec in self.launch.cgroups:
                 if spec.version == 1:
-                    cgroups.enter(spec, self.prepared.container, pid)
+                    cgroups.enter(spec, self.prepared.container, conversation.pid)
+        if reason == SYNC_TERMINAL and conversation.master is not None:
+            from nestbox.runtime.terminal import take_size
+
+            take_size(self.context.stdin, conversation.master)
 
     def _attend(
         self, launched: Launched, record: Record, stdio: Stdio, forwarding: Forwarding | None

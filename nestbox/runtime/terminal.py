@@ -65,12 +65,17 @@ def copy_size(source: int, target: int) -> None:
     fcntl.ioctl(target, termios.TIOCSWINSZ, size)
 
 
+def take_size(source: int, master: int) -> None:
+    """Give the container's terminal the size of the caller's, if that is one."""
+    if os.isatty(source):
+        copy_size(source, master)
+
+
 def attach(master: int, context: Context, pump: Pump, scope: contextlib.ExitStack) -> None:
     """Connect the caller's terminal with the container's until the scope ends. Raises OSError."""
     pump.output(master, lambda data: write_all(context.stdout, data))
     if not os.isatty(context.stdin):
         return
-    copy_size(context.stdin, master)
     scope.enter_context(RawTerminal(context.stdin))
     # Of its own, because it is closed when the caller's side ends.
     pump.feed(os.dup(master), source=context.stdin)

@@ -1,0 +1,87 @@
+"""Every example of every help text, run as it is written."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nestbox.outer.probe import ALL_SUBJECTS, observe
+from nestbox.outer.recording import save
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Program
+
+pytestmark = pytest.mark.root
+
+# A launch that this environment has to refuse is an answer too, and it is said in these words.
+_REFUSALS = ("nestbox: cannot grant ", "nestbox: cannot give ")
+
+
+def arrange(nestbox: Program) -> None:
+    """Make what the examples name: a Makefile, a root, a profile, a recording, a container."""
+    here = nestbox.directory
+    (here / "Makefile").write_text("all test:\n\t@echo made\n")
+    (here / "untrusted").write_text("#!/bin/sh\nid\n")
+    (here / "untrusted").chmod(0o755)
+    (here / "mine.yaml").write_text("name: mine\nextends: default\n")
+    environment = observe(ALL_SUBJECTS, state_directory=nestbox.environment["NESTBOX_STORAGE"])
+    (here / "recording.json").write_bytes(save(environment))
+    _make_root(here / "rootfs")
+
+
+def _make_root(root: Path) -> None:
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        pytest.skip("busybox is not installed")
+    for name in ("bin", "src", "proc", "dev", "sys", "tmp"):
+        (root / name).mkdir(parents=True)
+    shutil.copy(busybox, root / "bin" / "busybox")
+    (root / "bin" / "sh").symlink_to("busybox")
+
+
+def run(nestbox: Program, line: str) -> tuple[int, str]:
+    """Return exit code and output of a command line that a person types at a terminal."""
+    master, slave = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            ["bash", "-c", line], stdin=slave, stdout=slave, stderr=slave,
+            env=nestbox.environment, cwd=nestbox.directory,
+        )  # fmt: skip
+        os.close(slave)
+        os.write(master, b"exit\n")
+        text = b""
+        while True:
+            try:
+                data = os.read(master, 1 << 16)
+            except OSError:  # EIO: nobody has the other side open any more
+                break
+            text += data
+        return process.wait(60), text.decode(errors="replace")
+    finally:
+        os.close(master)
+
+
+def examples() -> list[str]:
+    from tests.cli.test_commands import COMMANDS
+
+    lines = [line for command in COMMANDS.values() for line, _ in command.examples]
+    # explain is about containers of the past, which its own tests make.
+    return [line for line in dict.fromkeys(lines) if not line.startswith("nestbox explain")]
+
+
+@pytest.mark.parametrize("line", examples())
+def test_an_example_does_what_the_help_says(nestbox: Program, line: str) -> None:
+    arrange(nestbox)
+    code, text = run(nestbox, line)
+    refused = code == 125 and any(words in text for words in _REFUSALS)
+    missing = code == 1 and line.startswith("nestbox doctor")  # doctor found something missing
+    assert code == 0 or refused or missing, text
+    assert "internal error" not in text
+    assert nestbox.left_behind() == []
