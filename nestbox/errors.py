@@ -72,3 +72,10 @@ class ProgramNotFound(LaunchError):
 
 class StateError(NestboxError):
     """The state directory or a record in it is missing, damaged or in the way."""
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Return why the system, or Python for a NUL in a name, refused: lower-case words."""
+    if isinstance(error, OSError):
+        return (error.strerror or str(error)).lower()
+    return "its name has a NUL character" if "null" in str(error) else str(error).lower()

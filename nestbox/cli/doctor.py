@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from nestbox.cli.command import Command, Option, output_option, root_option
-from nestbox.errors import NestboxError
+from nestbox.errors import NestboxError, reason
 
 if TYPE_CHECKING:
     from nestbox.doctor.report import Report
@@ -85,7 +85,7 @@ def _read(path: str) -> OuterEnvironment:
     except (OSError, ValueError) as error:
         raise DoctorFailed(
             f"cannot read the recording {path!r}",
-            cause=_reason(error),
+            cause=reason(error),
             remedy="make one with: nestbox doctor --record FILE",
         ) from error
     if len(text) > _MAXIMUM_BYTES:
@@ -107,14 +107,9 @@ def _write(path: str, environment: OuterEnvironment) -> None:
     except (OSError, ValueError) as error:
         raise DoctorFailed(
             f"cannot write the recording {path!r}",
-            cause=_reason(error),
+            cause=reason(error),
             remedy="name a file in a directory that can be written",
         ) from error
-
-
-def _reason(error: OSError | ValueError) -> str:
-    text = error.strerror if isinstance(error, OSError) else None
-    return (text or str(error)).lower()
 
 
 def _leaks(context: Context, output: str) -> int:

@@ -93,13 +93,6 @@ def _defect(error: Exception, settings: Settings) -> int:
     return _report(shown, Settings())
 
 
-def reason(error: OSError | ValueError) -> str:
-    """Return in words why the system, or Python for a NUL in its name, could not open a file."""
-    if isinstance(error, OSError):
-        return (error.strerror or str(error)).lower()
-    return "its name has a NUL character"
-
-
 def _show_traceback(error: BaseException) -> None:
     from traceback import format_exception
 

@@ -9,9 +9,8 @@ import click
 
 from nestbox.cli import output as out
 from nestbox.cli.command import Command, Option, output_option
-from nestbox.cli.errors import reason
 from nestbox.cli.launch_options import launch_parameters
-from nestbox.errors import NestboxError, UsageError
+from nestbox.errors import NestboxError, UsageError, reason
 from nestbox.flags.request import request_of
 from nestbox.plan.render import render
 from nestbox.policy.decision import Outcome, Scope

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from nestbox.cli import output
-from nestbox.cli.errors import reason
-from nestbox.errors import NestboxError, StateError, UsageError
+from nestbox.errors import NestboxError, StateError, UsageError, reason
 from nestbox.runtime.history import load_record, record_json
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from nestbox.errors import UsageError
+from nestbox.errors import UsageError, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,7 +66,7 @@ def _bytes(path: str, shown: str) -> bytes:
             data = file.read(FILE_LIMIT + 1)
     except (OSError, ValueError) as error:
         remedy = "give a file that can be read, with lines NAME=VALUE"
-        raise _bad(shown, _reason(error), remedy) from None
+        raise _bad(shown, reason(error), remedy) from None
     if len(data) > FILE_LIMIT:
         raise _bad(
             shown,
@@ -91,10 +91,3 @@ def _check_line(line: str, place: str, shown: str) -> None:
 
 def _bad(shown: str, cause: str, remedy: str) -> UsageError:
     return UsageError(f"--env-file {shown}", cause=cause, remedy=remedy)
-
-
-def _reason(error: OSError | ValueError) -> str:
-    """Return why the system, or Python for a NUL in its name, could not open a file."""
-    if isinstance(error, OSError):
-        return (error.strerror or str(error)).lower()
-    return "its name has a NUL character"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nestbox.errors import EnvironmentUnreadable
+from nestbox.errors import EnvironmentUnreadable, reason
 from nestbox.kernel import procfs, reading, syscalls
 from nestbox.kernel.capabilities import HIGHEST_NUMBER
 from nestbox.outer.facts import Capabilities, CapabilitySets
@@ -20,7 +20,7 @@ def _ask_kernel() -> syscalls.ThreadRights:
     except OSError as error:
         raise EnvironmentUnreadable(
             _WHAT,
-            cause=f"capget(2) or prctl(2) answered: {(error.strerror or '').lower()}",
+            cause=f"capget(2) or prctl(2) answered: {reason(error)}",
             remedy="allow both in the seccomp profile of what started this process",
         ) from error
 

@@ -12,7 +12,7 @@ import os
 import stat
 import struct
 
-from nestbox.errors import UsageError
+from nestbox.errors import UsageError, reason
 from nestbox.kernel import procfs, reading, syscalls
 from nestbox.kernel.constants import (
     AT_EACCESS,
@@ -61,11 +61,6 @@ def parse_file_capabilities(value: bytes, root_uid: int = 0) -> tuple[int, int, 
     return permitted, inheritable, bool(words[0] & VFS_CAP_FLAGS_EFFECTIVE)
 
 
-def _reason(error: OSError) -> str:
-    """Return the words of an errno, in lower case."""
-    return (error.strerror or str(error)).lower()
-
-
 def _open_root(directory: str) -> int:
     """Return a descriptor of the root directory. Raises UsageError."""
     what = f"cannot use {directory} as a root file system"
@@ -81,7 +76,7 @@ def _open_root(directory: str) -> int:
         ) from error
     except OSError as error:
         raise UsageError(
-            what, cause=_reason(error), remedy="give the path of a directory that exists"
+            what, cause=reason(error), remedy="give the path of a directory that exists"
         ) from error
     try:
         syscalls.faccessat2(fd, ".", os.R_OK | os.X_OK, AT_EACCESS)
@@ -89,7 +84,7 @@ def _open_root(directory: str) -> int:
         os.close(fd)
         raise UsageError(
             what,
-            cause=f"it cannot be searched: {_reason(error)}",
+            cause=f"it cannot be searched: {reason(error)}",
             remedy="let the user who runs nestbox read it, or give another one",
         ) from error
     return fd
@@ -142,7 +137,7 @@ def _read_text(root: int, directory: str, path: str) -> str | None:
     except OSError as error:
         raise UsageError(
             f"cannot read /{path} of the root {directory}",
-            cause=_reason(error),
+            cause=reason(error),
             remedy=f"make it a regular file below {FILE_LIMIT_BYTES} bytes, or remove it",
         ) from error
 

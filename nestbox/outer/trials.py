@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
-from nestbox.errors import EnvironmentUnreadable
+from nestbox.errors import EnvironmentUnreadable, reason
 from nestbox.kernel import reading
 from nestbox.kernel import trials as kernel
 from nestbox.kernel.namespaces import TABLE
@@ -141,7 +141,7 @@ def _in_child(trial: Callable[[], _Value]) -> _Value:
     except OSError as error:
         raise EnvironmentUnreadable(
             "cannot try in a child process what this environment allows",
-            cause=f"clone(2) answered: {(error.strerror or '').lower()}",
+            cause=f"clone(2) answered: {reason(error)}",
             remedy="let this process make another one: check the limits on processes",
         ) from error
 

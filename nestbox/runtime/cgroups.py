@@ -6,7 +6,7 @@ import errno
 import os
 import time
 
-from nestbox.errors import LaunchError
+from nestbox.errors import LaunchError, reason
 from nestbox.policy.launch_spec import CgroupSpec
 
 PREFIX = "nestbox-"
@@ -80,6 +80,6 @@ def _write(path: str, value: str) -> None:
 def _failed(what: str, error: OSError) -> LaunchError:
     return LaunchError(
         f"cannot {what}",
-        cause=(error.strerror or str(error)).lower(),
+        cause=reason(error),
         remedy="run `nestbox doctor`: it says which controllers can be used here",
     )

@@ -43,8 +43,20 @@ class Forwarding:
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
         self._saved: dict[int, Any] = {}
+        self._keep_children()
         self._saved_wakeup = -1
         self._ends_asked = 0
+
+    def _keep_children(self) -> None:
+        """Undo an ignored SIGCHLD, with which the kernel throws exit statuses away.
+
+        It is inherited from whoever started this program, and is set right before the launch: the
+        module signal comes too late, as loading it takes longer than a short container lives.
+        """
+        import _signal  # type: ignore[import-not-found,unused-ignore]
+
+        if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN:
+            self._saved[_signal.SIGCHLD] = _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
 
     def begin(self) -> None:
         """Take the signals over."""

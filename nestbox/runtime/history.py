@@ -7,7 +7,7 @@ import os
 
 import msgspec
 
-from nestbox.errors import StateError
+from nestbox.errors import StateError, reason
 from nestbox.policy.validation import check_name
 from nestbox.runtime import lossless
 from nestbox.runtime.record import SCHEMA, Record
@@ -43,7 +43,7 @@ def keep_finished(root: str, record: Record) -> None:
     except OSError as error:
         raise StateError(
             f"cannot keep the record in {directory!r}",
-            cause=(error.strerror or str(error)).lower(),
+            cause=reason(error),
             remedy="choose a directory that can be written with --root or NESTBOX_ROOT",
         ) from error
     write_atomically(os.path.join(directory, f"{record.id}.json"), record_json(record))

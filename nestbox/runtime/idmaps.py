@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from nestbox.errors import LaunchError
+from nestbox.errors import LaunchError, reason
 from nestbox.outer.facts import IdMap, Tools
 from nestbox.policy.launch_spec import LaunchSpec
 
@@ -42,7 +42,7 @@ def _write(path: str, text: str) -> None:
     except OSError as error:
         raise LaunchError(
             f"cannot write {path}",
-            cause=f"the kernel refused {text.strip()!r}: {(error.strerror or '').lower()}",
+            cause=f"the kernel refused {text.strip()!r}: {reason(error)}",
             remedy="map ids that this user owns; `nestbox doctor` shows them",
         ) from error
 

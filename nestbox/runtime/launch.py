@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 from collections.abc import Callable
 
 import msgspec
 
-from nestbox.errors import LaunchError
+from nestbox.errors import LaunchError, reason
 from nestbox.executor.encode import (
     CONSOLE,
     FAILED,
@@ -24,6 +26,15 @@ from nestbox.outer.facts import CapabilitySets
 from nestbox.plan.steps import Console, LaunchPlan, Sync
 
 _GO = b"g"
+
+# What clone3(2) and the making of descriptors run into besides missing rights.
+_START_REMEDIES = {
+    errno.EMFILE: "allow this process more open files (ulimit -n)",
+    errno.ENFILE: "raise the sysctl fs.file-max",
+    errno.EAGAIN: "allow more processes: the pids limit of the outer cgroup, and ulimit -u",
+    errno.ENOMEM: "free some memory, or raise the memory limit of the outer cgroup",
+    errno.ENOSPC: "raise the sysctls user.max_*_namespaces",
+}
 _SIGKILL = 9
 
 
@@ -134,7 +145,8 @@ class Conversation:
             pidfd_send_signal(self._child.pidfd, _SIGKILL)
         except ProcessLookupError:
             pass
-        os.waitid(os.P_PIDFD, self._child.pidfd, os.WEXITED)
+        with contextlib.suppress(ChildProcessError):  # reaped by another part of this program
+            os.waitid(os.P_PIDFD, self._child.pidfd, os.WEXITED)
         os.close(self._child.pidfd)
         os.close(self._child.control)
         if self.master is not None:
@@ -145,8 +157,10 @@ def _not_started(plan: LaunchPlan, error: OSError) -> LaunchError:
     names = ", ".join(plan.namespaces)
     return LaunchError(
         "cannot start the executor",
-        cause=f"clone3(2) with new namespaces ({names}): {(error.strerror or '').lower()}",
-        remedy="run `nestbox doctor`: it tries each namespace and says what stops it",
+        cause=f"clone3(2) with new namespaces ({names}): {reason(error)}",
+        remedy=_START_REMEDIES.get(
+            error.errno or 0, "run `nestbox doctor`: it tries each namespace and says what stops it"
+        ),
     )
 
 
@@ -156,7 +170,18 @@ def exit_code_of(status: int, *, signalled: bool) -> int:
 
 
 def wait(launched: Launched) -> int:
-    """Return the exit code of the container's first process, once it is dead, and reap it."""
-    result = os.waitid(os.P_PIDFD, launched.pidfd, os.WEXITED)
+    """Return the exit code of the container's first process, once it is dead, and reap it.
+
+    Raises:
+        LaunchError: it was reaped by somebody else, and its status is lost.
+    """
+    try:
+        result = os.waitid(os.P_PIDFD, launched.pidfd, os.WEXITED)
+    except ChildProcessError as error:
+        raise LaunchError(
+            "cannot tell how the container ended",
+            cause="another part of this program reaped it, or SIGCHLD is ignored",
+            remedy="handle SIGCHLD by default, and wait for no child but one's own",
+        ) from error
     assert result is not None
     return exit_code_of(result.si_status, signalled=result.si_code != os.CLD_EXITED)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from nestbox.errors import LaunchError, NestboxError, UsageError
+from nestbox.errors import LaunchError, NestboxError, UsageError, reason
 from nestbox.executor.encode import encode
 from nestbox.plan.compile import SYNC_CGROUP, SYNC_ID_MAPS, SYNC_TERMINAL
 from nestbox.plan.render import render
@@ -317,7 +317,7 @@ def _make_volume(source: str) -> None:
     except OSError as error:
         raise UsageError(
             f"cannot use {source!r} as a volume",
-            cause=f"it does not exist and cannot be made: {(error.strerror or '').lower()}",
+            cause=f"it does not exist and cannot be made: {reason(error)}",
             remedy="make it, or name another directory",
         ) from error
 
@@ -328,7 +328,7 @@ def _make_upper(directory: str) -> None:
     except OSError as error:
         raise LaunchError(
             f"cannot make {directory!r} for what the container writes",
-            cause=(error.strerror or str(error)).lower(),
+            cause=reason(error),
             remedy="free some space there, or choose another place with NESTBOX_STORAGE",
         ) from error
 

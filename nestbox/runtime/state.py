@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from nestbox.errors import StateError
+from nestbox.errors import StateError, reason
 from nestbox.runtime import lossless
 
 _STATE = "state.json"
@@ -118,7 +118,7 @@ def _make_root(root: str) -> os.stat_result:
 def _unusable(root: str, error: OSError) -> StateError:
     return StateError(
         f"cannot use the state directory {root!r}",
-        cause=(error.strerror or str(error)).lower(),
+        cause=reason(error),
         remedy="choose a directory that can be written with --root or NESTBOX_ROOT",
     )
 
@@ -173,7 +173,7 @@ def write_atomically(path: str, data: bytes) -> None:
             os.unlink(temporary)
         raise StateError(
             f"cannot write {path!r}",
-            cause=(error.strerror or str(error)).lower(),
+            cause=reason(error),
             remedy="free some space there, or choose another directory with --root",
         ) from error
 
