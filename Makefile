@@ -1,7 +1,7 @@
 # Two commands are enough on a fresh Debian 12 or Ubuntu 24.04: `make run` and `make test`.
 
 # What `make run` gives to `nestbox run`.
-ARGS = --privileged --rootfs host -- nestbox-show
+ARGS = --privileged --rootfs host --explain -- grep Cap /proc/self/status
 # What `make test` gives to pytest, and `make bench` to the benchmark.
 TEST_ARGS =
 BENCH_ARGS =

@@ -9,14 +9,14 @@ import click
 
 from nestbox.cli import output as out
 from nestbox.cli.command import Command, Option, output_option
+from nestbox.cli.decisions import show_decisions
 from nestbox.cli.launch_options import launch_parameters
 from nestbox.errors import NestboxError, UsageError, reason
 from nestbox.flags.request import request_of
 from nestbox.plan.render import render
-from nestbox.policy.decision import Outcome, Scope
-from nestbox.policy.resolution import refusal, warnings
+from nestbox.policy.resolution import refusal
 from nestbox.runtime.context import context_of_process
-from nestbox.runtime.prepare import plan_of, prepare
+from nestbox.runtime.prepare import notices, plan_of, prepare
 from nestbox.runtime.run import without_values
 
 if TYPE_CHECKING:
@@ -24,21 +24,9 @@ if TYPE_CHECKING:
 
     from nestbox.flags.request import LaunchFlags
     from nestbox.outer.facts import OuterEnvironment
-    from nestbox.policy.decision import CapabilityDecision, Decision
     from nestbox.runtime.prepare import Prepared
 
 _RECORDING_LIMIT: Final = 32 << 20  # bytes
-_LESS: Final = frozenset({Outcome.WEAKENED, Outcome.REFUSED})
-
-
-_LABELS: Final = {
-    Outcome.GRANTED: "given",
-    Outcome.WEAKENED: "less",
-    Outcome.REFUSED: "refused",
-    Outcome.DROPPED: "removed",
-    Outcome.NOT_ASKED: "not asked",
-}
-_NO_EFFECT: Final = "no effect"
 
 
 def _plan(
@@ -98,7 +86,7 @@ def _document(
         "profile": resolution.profile,
         "decisions": resolution.decisions,
         "capabilities": resolution.capabilities.decisions,
-        "warnings": warnings(resolution, prepared.container),
+        "warnings": notices(prepared),
         "refused": None
         if refused is None
         else {"what": refused.what, "cause": refused.cause, "remedy": refused.remedy},
@@ -108,81 +96,11 @@ def _document(
 
 def _show(prepared: Prepared, steps: tuple[str, ...]) -> None:
     """Print the plan for a person."""
-    resolution = prepared.resolution
-    out.say(f"profile {resolution.profile} ({prepared.profile.source or 'built in'})")
-    out.heading("Decisions")
-    out.table(
-        ("ASPECT", "ASKED FOR", "BY", "GIVEN"),
-        [_row(decision) for decision in resolution.decisions],
-    )
-    out.heading("Capabilities")
-    _show_capabilities(resolution.capabilities.decisions)
-    _show_less(resolution.decisions, resolution.capabilities.decisions)
+    show_decisions(prepared)
     if steps:
         out.heading("Steps")
         for line in steps:
             out.paragraph(line, hanging=4)
-
-
-def _row(decision: Decision) -> tuple[str, ...]:
-    given = "refused" if decision.outcome is Outcome.REFUSED else decision.chosen
-    return decision.subject, decision.request, decision.asked_by, given
-
-
-def _show_capabilities(decisions: tuple[CapabilityDecision, ...]) -> None:
-    """Print the names by what became of them."""
-    groups: dict[str, list[str]] = {}
-    for decision in decisions:
-        name = decision.name.removeprefix("CAP_")
-        groups.setdefault(_label(decision), []).append(name)
-    for label in (*_LABELS.values(), _NO_EFFECT):
-        names = groups.get(label, [])
-        if names:
-            out.paragraph(f"{label:<10} {len(names):>2}  {' '.join(names)}", hanging=15)
-    if any(one.scope is Scope.USERNS and one.outcome is Outcome.GRANTED for one in decisions):
-        out.say()
-        out.paragraph(
-            "What is given is power over the container's own user namespace. What has no effect "
-            "the kernel checks against the first user namespace alone."
-        )
-
-
-def _label(decision: CapabilityDecision) -> str:
-    if decision.outcome is Outcome.GRANTED and not decision.has_effect:
-        return _NO_EFFECT
-    return _LABELS[decision.outcome]
-
-
-def _show_less(
-    decisions: tuple[Decision, ...], capabilities: tuple[CapabilityDecision, ...]
-) -> None:
-    """Print why something is less than what was asked for, and what would bring it."""
-    aspects = [
-        (f"{one.subject}: {_instead(one)}", one.cause, one.remedy)
-        for one in decisions
-        if one.outcome in _LESS
-    ]
-    grouped: dict[tuple[str, str], list[str]] = {}
-    for one in capabilities:
-        if one.outcome in _LESS:
-            lost = f", lost at {one.lost_at}" if one.lost_at else ""
-            why = f"{one.detail or one.cause.value}{lost}"
-            grouped.setdefault((why, one.remedy), []).append(one.name)
-    rows = [(" ".join(names), *reasons) for reasons, names in grouped.items()] + aspects
-    if not rows:
-        return
-    out.heading("Less than was asked for")
-    for what, cause, remedy in rows:
-        out.paragraph(what, hanging=2)
-        out.paragraph(f"because: {cause}", indent=2, hanging=9)
-        if remedy:
-            out.paragraph(f"try:     {remedy}", indent=2, hanging=9)
-
-
-def _instead(decision: Decision) -> str:
-    if decision.outcome is Outcome.REFUSED:
-        return f"{decision.request} is refused"
-    return f"{decision.chosen} instead of {decision.request}"
 
 
 command = Command(

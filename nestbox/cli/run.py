@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nestbox.flags.request import LaunchFlags
     from nestbox.policy.request import RunRequest
     from nestbox.runtime.context import Context
+    from nestbox.runtime.prepare import Prepared
     from nestbox.runtime.record import Record
 
 _LEVELS: Final = ("error", "warning", "info", "debug")
@@ -29,6 +30,7 @@ def _run(
     state_root: str | None,
     provenance: str | None,
     log_level: str,
+    explain: bool,
     **flags: Unpack[LaunchFlags],
 ) -> int:
     from nestbox.flags.request import request_of
@@ -39,7 +41,7 @@ def _run(
     _check_terminal(request)
 
     def launch(request: RunRequest) -> tuple[int, Record]:
-        return _launch(request, context, log_level)
+        return _launch(request, context, log_level, explain=explain)
 
     if provenance is None:
         return launch(request)[0]
@@ -58,13 +60,20 @@ def _check_terminal(request: RunRequest) -> None:
         )
 
 
-def _launch(request: RunRequest, context: Context, log_level: str) -> tuple[int, Record]:
+def _launch(
+    request: RunRequest, context: Context, log_level: str, *, explain: bool
+) -> tuple[int, Record]:
     """Return the exit code of the container's program, and the record."""
+    from msgspec.structs import replace
+
     from nestbox.runtime.run import RunOptions, run
 
     shown = _LEVELS.index(log_level)
     notice = output.note if shown >= _LEVELS.index("warning") else _silent
-    finished = run(request, context, RunOptions(notice=notice, forward_signals=True))
+    options = RunOptions(notice=notice, forward_signals=True)
+    if explain:
+        options = replace(options, decided=_explain, notice=_silent)
+    finished = run(request, context, options)
     if shown >= _LEVELS.index("info"):
         _tell(finished.record)
     return finished.exit_code, finished.record
@@ -72,6 +81,19 @@ def _launch(request: RunRequest, context: Context, log_level: str) -> tuple[int,
 
 def _silent(line: str) -> None:
     """Print nothing: only errors are wanted."""
+
+
+def _explain(prepared: Prepared) -> None:
+    """Print all decisions to standard error; standard output is the container's."""
+    import sys
+    from contextlib import redirect_stdout
+
+    from nestbox.cli.decisions import show_decisions
+
+    with redirect_stdout(sys.stderr):
+        show_decisions(prepared)
+        output.say()
+        output.flush()
 
 
 def _tell(record: Record) -> None:
@@ -98,6 +120,12 @@ command = Command(
             type=click.UNPROCESSED,
             help="Append the record of the launch to FILE as one line of JSON; - is standard "
             "output, after that of the container.",
+        ),
+        Option(
+            ["--explain"],
+            section="Messages",
+            is_flag=True,
+            help="Show before the launch what is given and why not more, on standard error.",
         ),
         Option(
             ["--log-level"],

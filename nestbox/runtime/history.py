@@ -11,11 +11,10 @@ from nestbox.errors import StateError, reason
 from nestbox.policy.validation import check_name
 from nestbox.runtime import lossless
 from nestbox.runtime.record import SCHEMA, Record
-from nestbox.runtime.state import write_atomically
+from nestbox.runtime.state import NOT_A_CONTAINER, write_atomically
 
 _FILE = "record.json"
-# No container can have this name: "@" is not in the character set of ids.
-_FINISHED = "@records"
+_FINISHED = f"{NOT_A_CONTAINER}records"
 _KEPT = 100
 _SLACK = 20  # so that not each launch has to look for the oldest
 _MAXIMUM_BYTES = 64 << 20

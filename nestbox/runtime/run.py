@@ -51,10 +51,12 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a container is attended; what it is, is the request's matter.
 
-    ``notice`` gets each line that is to be shown before the launch. ``forward_signals`` hands the
+    ``decided`` gets what was decided and ``notice`` each line that is to be shown, both before the
+    launch. ``forward_signals`` hands the
     signals of this process to the container, which only a program's main thread may ask for.
     """
 
+    decided: Callable[[Prepared], None] = lambda prepared: None
     notice: Callable[[str], None] = lambda line: None
     forward_signals: bool = False
     capture: bool = False
@@ -76,6 +78,7 @@ def run(request: RunRequest, context: Context, options: RunOptions | None = None
     refused = refusal(prepared.resolution)
     if refused is not None:
         raise refused
+    options.decided(prepared)
     for line in notices(prepared):
         options.notice(line)
     return _Run(prepared, context, options, clock).run()
@@ -246,9 +249,10 @@ class _Run:
                 cause=f"it ran longer than {self.options.timeout_seconds} seconds",
                 remedy="allow it more time",
             )
-        exit_code = wait(launched)
-        os.close(launched.pidfd)
-        return exit_code
+        try:
+            return wait(launched)
+        finally:
+            os.close(launched.pidfd)
 
     def _record(self, *, pid: int) -> Record:
         """Return the record as far as it is known while the executor works."""
@@ -339,5 +343,7 @@ def _kill(launched: Launched) -> None:
 
     with contextlib.suppress(ProcessLookupError):
         pidfd_send_signal(launched.pidfd, _SIGKILL)
-    wait(launched)
-    os.close(launched.pidfd)
+    try:
+        wait(launched)
+    finally:
+        os.close(launched.pidfd)

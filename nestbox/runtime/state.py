@@ -26,6 +26,7 @@ _STATE = "state.json"
 _PROCESS = "process"
 _LOCK = "lock"
 _NEW = ".new-"
+NOT_A_CONTAINER = "@"  # no id starts with it, as it is not in their character set
 _NEW_MAXIMUM_AGE_SECONDS = 60.0
 _MAXIMUM_STATE_BYTES = 1 << 20
 
@@ -193,6 +194,8 @@ def abandoned(root: str) -> Iterator[tuple[Claim, ContainerState | None]]:
         lock = _take_lock(os.path.join(root, name))
         if lock is not None:
             yield Claim(root, name, lock), read_state(root, name)
+        elif not name.startswith(NOT_A_CONTAINER):
+            _remove_empty(os.path.join(root, name))
 
 
 def read_state(root: str, container: str) -> ContainerState | None:
@@ -224,7 +227,17 @@ def _take_lock(directory: str) -> int | None:
     except OSError:
         os.close(lock)
         return None
+    if os.fstat(lock).st_nlink == 0:
+        # Its directory was removed meanwhile, and the name may be another container's by now.
+        os.close(lock)
+        return None
     return lock
+
+
+def _remove_empty(directory: str) -> None:
+    """Remove what a kill left of a directory whose last file was gone; any other one stays."""
+    with contextlib.suppress(OSError):
+        os.rmdir(directory)
 
 
 def _remove_unfinished(directory: str) -> None:
@@ -235,7 +248,10 @@ def _remove_unfinished(directory: str) -> None:
 
 
 def _remove_flat(directory: str) -> None:
-    """Remove a directory of ours and the files in it; there are no directories in it."""
-    for name in os.listdir(directory):
+    """Remove a directory of ours and the files in it; there are no directories in it.
+
+    The lock goes last, since a directory without one would be nobody's to remove.
+    """
+    for name in sorted(os.listdir(directory), key=_LOCK.__eq__):
         os.unlink(os.path.join(directory, name))
     os.rmdir(directory)

@@ -198,8 +198,8 @@ def test_the_plain_path_of_run_loads_nothing_heavy() -> None:
     assert own == {
         f"nestbox.cli.{name}"
         for name in (
-            "command", "commands", "errors", "launch_options", "main", "output", "request",
-            "rootfs", "run",
+            "command", "commands", "errors", "launch_options", "main", "output",
+            "run",
         )
     }  # fmt: skip
 
