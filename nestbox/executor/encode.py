@@ -231,7 +231,7 @@ _ENCODERS: dict[type[s.Step], tuple[int, _Encoder]] = {
     s.Sync: (_abi.NB_OP_SYNC, _nothing),
     s.ParentDeath: (_abi.NB_OP_PARENT_DEATH, lambda x, t: ((), (x.signal,))),
     s.Dumpable: (_abi.NB_OP_DUMPABLE, lambda x, t: ((), (x.value,))),
-    s.Keyring: (_abi.NB_OP_KEYRING, _name),
+    s.Keyring: (_abi.NB_OP_KEYRING, _nothing),
     s.Unshare: (_abi.NB_OP_UNSHARE, _unshare),
     s.Hostname: (_abi.NB_OP_HOSTNAME, _name),
     s.Loopback: (_abi.NB_OP_LOOPBACK, _nothing),
@@ -248,7 +248,7 @@ _ENCODERS: dict[type[s.Step], tuple[int, _Encoder]] = {
     s.SetAttr: (_abi.NB_OP_SET_ATTR, _set_attr),
     s.Attach: (
         _abi.NB_OP_ATTACH,
-        lambda x, t: ((t.string(x.target),), (x.slot, x.how, x.mode)),
+        lambda x, t: ((t.string(x.target),), (x.slot, x.how, x.mode, x.base)),
     ),
     s.AttachRoot: (_abi.NB_OP_ATTACH_ROOT, _slot),
     s.KeepSlot: (_abi.NB_OP_KEEP_SLOT, lambda x, t: ((), (x.source, x.target))),
@@ -261,9 +261,9 @@ _ENCODERS: dict[type[s.Step], tuple[int, _Encoder]] = {
     s.EnterDirectory: (_abi.NB_OP_FCHDIR, _slot),
     s.Mask: (
         _abi.NB_OP_MASK,
-        lambda x, t: ((t.string(x.path),), (s.SLOT_NULL, s.SLOT_SCRATCH)),
+        lambda x, t: ((t.string(x.path),), (s.SLOT_NULL, s.SLOT_SCRATCH, x.base)),
     ),
-    s.ReadOnly: (_abi.NB_OP_READONLY, lambda x, t: ((t.string(x.path),), ())),
+    s.ReadOnly: (_abi.NB_OP_READONLY, lambda x, t: ((t.string(x.path),), (x.base,))),
     s.MakeDevice: (_abi.NB_OP_DEVICE, _make_device),
     s.MakeLink: (
         _abi.NB_OP_SYMLINK,
@@ -275,7 +275,7 @@ _ENCODERS: dict[type[s.Step], tuple[int, _Encoder]] = {
     ),
     s.Pivot: (_abi.NB_OP_PIVOT, _nothing),
     s.ChangeDirectory: (_abi.NB_OP_CHDIR, lambda x, t: ((t.string(x.path),), ())),
-    s.Console: (_abi.NB_OP_CONSOLE, lambda x, t: ((t.string(x.target),), (x.uid,))),
+    s.Console: (_abi.NB_OP_CONSOLE, lambda x, t: ((t.string(x.target),), (x.uid, x.base))),
     s.DropBounding: (_abi.NB_OP_DROP_BOUNDING, _mask),
     s.Ids: (_abi.NB_OP_IDS, _ids),
     s.Capset: (

@@ -23,7 +23,8 @@ struct operation {
 	signed char list_count[NB_TEXTS]; /* 1 + the number with the count of the strings; 0: one */
 	signed char blob_count; /* 1 + the number with the count of elements of text 0 */
 	unsigned char blob_size; /* of one element */
-	signed char slots[2]; /* 1 + the numbers that name slots */
+	signed char slots[3]; /* 1 + the numbers that name slots */
+	signed char base; /* 1 + the number that names a slot or NB_SLOT_NONE */
 };
 
 static const struct operation operations[NB_OP_END] = {
@@ -39,23 +40,23 @@ static const struct operation operations[NB_OP_END] = {
 	[NB_OP_RLIMIT] = { .run = op_rlimit },
 	[NB_OP_PROC_WRITE] = { .run = op_proc_write },
 	[NB_OP_PROPAGATION] = { .run = op_propagation },
-	[NB_OP_OPEN_TREE] = { .run = op_open_tree, .slots = { 1, 2 } },
+	[NB_OP_OPEN_TREE] = { .run = op_open_tree, .slots = { 1 }, .base = 2 },
 	[NB_OP_NEW_FS] = { .run = op_new_fs, .list_count = { 0, 2 }, .slots = { 1 } },
 	[NB_OP_SET_ATTR] = { .run = op_set_attr, .slots = { 1 } },
-	[NB_OP_ATTACH] = { .run = op_attach, .slots = { 1 } },
+	[NB_OP_ATTACH] = { .run = op_attach, .slots = { 1, 4 } },
 	[NB_OP_ATTACH_ROOT] = { .run = op_attach_root, .slots = { 1 } },
 	[NB_OP_KEEP_SLOT] = { .run = op_keep_slot, .slots = { 1, 2 } },
 	[NB_OP_OPEN_DIR] = { .run = op_open_dir, .slots = { 1 } },
 	[NB_OP_MKDIR] = { .run = op_mkdir, .slots = { 1 } },
 	[NB_OP_MAKE_FILE] = { .run = op_make_file, .slots = { 1 } },
 	[NB_OP_FCHDIR] = { .run = op_fchdir, .slots = { 1 } },
-	[NB_OP_MASK] = { .run = op_mask, .slots = { 1, 2 } },
-	[NB_OP_READONLY] = { .run = op_readonly },
+	[NB_OP_MASK] = { .run = op_mask, .slots = { 1, 2, 3 } },
+	[NB_OP_READONLY] = { .run = op_readonly, .slots = { 1 } },
 	[NB_OP_DEVICE] = { .run = op_device, .slots = { 1 } },
 	[NB_OP_SYMLINK] = { .run = op_symlink, .slots = { 1 } },
 	[NB_OP_PIVOT] = { .run = op_pivot },
 	[NB_OP_CHDIR] = { .run = op_chdir },
-	[NB_OP_CONSOLE] = { .run = op_console },
+	[NB_OP_CONSOLE] = { .run = op_console, .slots = { 2 } },
 	[NB_OP_MAKE_DIRS] = { .run = op_make_dirs },
 	[NB_OP_DROP_BOUNDING] = { .run = op_drop_bounding },
 	[NB_OP_IDS] = { .run = op_ids, .blob_count = 3, .blob_size = 4 },
@@ -135,13 +136,12 @@ static bool step_fits(const struct plan *plan, const struct nb_step *step)
 		    !list_fits(plan, step->text[i], step->num[operation->list_count[i] - 1]))
 			return false;
 	}
-	for (int i = 0; i < 2; i++) {
-		uint64_t slot = operation->slots[i] ? step->num[operation->slots[i] - 1] : 0;
-
-		/* Only the base of a path may be absent. */
-		if (slot >= NB_SLOTS && !(i == 1 && slot == NB_SLOT_NONE))
+	for (size_t i = 0; i < sizeof(operation->slots); i++)
+		if (operation->slots[i] && step->num[operation->slots[i] - 1] >= NB_SLOTS)
 			return false;
-	}
+	if (operation->base && step->num[operation->base - 1] >= NB_SLOTS &&
+	    step->num[operation->base - 1] != NB_SLOT_NONE)
+		return false;
 	if (operation->blob_count &&
 	    !blob_fits(plan, step->text[0], step->num[operation->blob_count - 1],
 		       operation->blob_size))
@@ -215,6 +215,8 @@ int main(void)
 
 	for (int i = 0; i < NB_SLOTS; i++)
 		slots[i] = -1;
+	/* The caller's mask is no part of the plan: modes are as they are written there. */
+	umask(0);
 	/* An ignored signal stays ignored through exec, and Python ignores SIGPIPE. */
 	for (int signal_number = 1; signal_number < NSIG; signal_number++)
 		signal(signal_number, SIG_DFL);

@@ -44,11 +44,11 @@ extern struct nb_report report;
 /* Sends the report with this kind; fd is passed along unless it is negative. */
 int send_report(uint32_t kind, int fd);
 
-/* Opens a path inside NB_SLOT_ROOT; symbolic links never lead out of it. */
-int open_in_root(const char *path, int flags, uint64_t resolve);
+/* Opens a path with root as its /; symbolic links never lead out of it. */
+int open_in_root(int root, const char *path, int flags, uint64_t resolve);
 
 /* Opens a target as NB_TARGET_* says; what is missing is made with this mode. */
-int open_target(const char *path, uint64_t how, uint32_t mode);
+int open_target(int root, const char *path, uint64_t how, uint32_t mode);
 
 /* Moves a detached mount onto a directory or file that is open. */
 int attach_at(int mount, int target);

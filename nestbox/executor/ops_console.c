@@ -39,10 +39,10 @@ static int open_peer(int master)
 }
 
 /* Makes it the session's terminal, its /dev/console and its standard streams. */
-static int take_terminal(int peer, const char *target, uid_t owner)
+static int take_terminal(int peer, int root, const char *target, uid_t owner)
 {
 	int console = clone_tree(peer, "", 0);
-	int place = open_target(target, NB_TARGET_MAKE, S_IFREG | 0600);
+	int place = open_target(root, target, NB_TARGET_MAKE, S_IFREG | 0600);
 
 	if (console < 0 || place < 0 || attach_at(console, place) < 0)
 		return -1;
@@ -68,7 +68,7 @@ int op_console(const struct plan *plan, const struct nb_step *step)
 	peer = open_peer(master);
 	if (peer < 0)
 		return -1;
-	if (take_terminal(peer, text(plan, step, 0), (uid_t)step->num[0]) < 0)
+	if (take_terminal(peer, slots[step->num[1]], text(plan, step, 0), (uid_t)step->num[0]) < 0)
 		return -1;
 	if (send_report(NB_REPORT_CONSOLE, master) < 0)
 		return -1;

@@ -137,7 +137,7 @@ int op_attach(const struct plan *plan, const struct nb_step *step)
 	if (fstat(mount, &info) < 0)
 		return -1;
 	mode |= S_ISDIR(info.st_mode) ? S_IFDIR : S_IFREG;
-	target = open_target(text(plan, step, 0), step->num[1], mode);
+	target = open_target(slots[step->num[3]], text(plan, step, 0), step->num[1], mode);
 	if (target < 0)
 		return errno == ENOENT && (step->num[1] & NB_TARGET_OPTIONAL) ? 0 : -1;
 	result = attach_at(mount, target);

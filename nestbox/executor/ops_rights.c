@@ -37,6 +37,11 @@ int op_drop_bounding(const struct plan *plan, const struct nb_step *step)
  */
 int op_ids(const struct plan *plan, const struct nb_step *step)
 {
+	/* UINT32_MAX would leave the id as it is, and what is above it would lose its upper half. */
+	if (step->num[0] >= UINT32_MAX || step->num[1] >= UINT32_MAX) {
+		errno = EINVAL;
+		return -1;
+	}
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
 		return -1;
 	if (step->num[3] && syscall(SYS_setgroups, step->num[2], text(plan, step, 0)) < 0)

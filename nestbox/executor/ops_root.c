@@ -19,7 +19,7 @@ enum {
 	PERMISSION_MASK = 07777,
 };
 
-int open_in_root(const char *path, int flags, uint64_t resolve)
+int open_in_root(int root, const char *path, int flags, uint64_t resolve)
 {
 	struct open_how how = {
 		.flags = (uint32_t)(flags | O_CLOEXEC),
@@ -28,7 +28,7 @@ int open_in_root(const char *path, int flags, uint64_t resolve)
 	int fd = -1;
 
 	for (int i = 0; i < RACE_RETRIES; i++) {
-		fd = (int)syscall(SYS_openat2, slots[NB_SLOT_ROOT], path, &how, sizeof(how));
+		fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 		if (fd >= 0 || errno != EAGAIN)
 			break;
 	}
@@ -49,17 +49,20 @@ static int make_missing(int parent, const char *name, uint32_t mode)
 }
 
 /* Makes each missing component of path; each one is made in a directory that is open. */
-static int make_path(const char *path, uint64_t resolve, uint32_t mode)
+static int make_path(int root, const char *path, uint64_t resolve, uint32_t mode)
 {
 	char prefix[PATH_SIZE];
 	size_t length = strlen(path);
-	int parent = open_in_root("/", O_PATH | O_DIRECTORY, 0);
 	size_t start = 0;
+	int parent;
 
-	if (parent < 0 || length >= sizeof(prefix)) {
-		errno = parent < 0 ? errno : ENAMETOOLONG;
+	if (length >= sizeof(prefix)) {
+		errno = ENAMETOOLONG;
 		return -1;
 	}
+	parent = open_in_root(root, "/", O_PATH | O_DIRECTORY, 0);
+	if (parent < 0)
+		return -1;
 	memcpy(prefix, path, length + 1);
 	while (start < length) {
 		size_t end = start + strcspn(prefix + start, "/");
@@ -68,10 +71,10 @@ static int make_path(const char *path, uint64_t resolve, uint32_t mode)
 
 		if (end > start) {
 			prefix[end] = '\0';
-			next = open_in_root(prefix, O_PATH, resolve);
+			next = open_in_root(root, prefix, O_PATH, resolve);
 			if (next < 0 && errno == ENOENT &&
 			    make_missing(parent, prefix + start, last ? mode : S_IFDIR | 0755) == 0)
-				next = open_in_root(prefix, O_PATH, resolve);
+				next = open_in_root(root, prefix, O_PATH, resolve);
 			close(parent);
 			if (next < 0)
 				return -1;
@@ -84,17 +87,17 @@ static int make_path(const char *path, uint64_t resolve, uint32_t mode)
 	return 0;
 }
 
-int open_target(const char *path, uint64_t how, uint32_t mode)
+int open_target(int root, const char *path, uint64_t how, uint32_t mode)
 {
 	uint64_t resolve = how & NB_TARGET_NO_SYMLINKS ? RESOLVE_NO_SYMLINKS : 0;
 	int type = (mode & TYPE_MASK) == S_IFDIR ? O_DIRECTORY : 0;
-	int fd = open_in_root(path, O_PATH | type, resolve);
+	int fd = open_in_root(root, path, O_PATH | type, resolve);
 	struct statfs info;
 
 	if (fd < 0 && errno == ENOENT && (how & NB_TARGET_MAKE)) {
-		if (make_path(path, resolve, mode) < 0)
+		if (make_path(root, path, resolve, mode) < 0)
 			return -1;
-		fd = open_in_root(path, O_PATH | type, resolve);
+		fd = open_in_root(root, path, O_PATH | type, resolve);
 	}
 	if (fd < 0 || (how & NB_TARGET_ON_PROC))
 		return fd;
@@ -109,7 +112,9 @@ int open_target(const char *path, uint64_t how, uint32_t mode)
 
 int op_make_dirs(const struct plan *plan, const struct nb_step *step)
 {
-	int fd = open_target(text(plan, step, 0), NB_TARGET_MAKE,
+	/* Nothing is attached to it, so one on a proc file system is as good as any. */
+	int fd = open_target(slots[NB_SLOT_ROOT], text(plan, step, 0),
+			     NB_TARGET_MAKE | NB_TARGET_ON_PROC,
 			     S_IFDIR | (uint32_t)(step->num[0] & PERMISSION_MASK));
 
 	if (fd < 0)
@@ -155,9 +160,9 @@ int op_make_file(const struct plan *plan, const struct nb_step *step)
 	return close(fd);
 }
 
-static int protect(int tree, uint64_t attributes)
+static int protect(int tree, uint64_t attributes, uint64_t propagation)
 {
-	struct mount_attr change = { .attr_set = attributes };
+	struct mount_attr change = { .attr_set = attributes, .propagation = propagation };
 
 	return (int)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &change,
 			    sizeof(change));
@@ -166,7 +171,7 @@ static int protect(int tree, uint64_t attributes)
 /* Covers a file with the null device and a directory with an empty one. */
 int op_mask(const struct plan *plan, const struct nb_step *step)
 {
-	int target = open_in_root(text(plan, step, 0), O_PATH, 0);
+	int target = open_in_root(slots[step->num[2]], text(plan, step, 0), O_PATH, 0);
 	struct stat info;
 	int cover = -1;
 	int result = -1;
@@ -177,7 +182,9 @@ int op_mask(const struct plan *plan, const struct nb_step *step)
 		cover = S_ISDIR(info.st_mode) ? clone_tree(slots[step->num[1]], "empty", 0) :
 						clone_tree(slots[step->num[0]], "", 0);
 	if (cover >= 0) {
-		if (protect(cover, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC) == 0)
+		/* Private, so that nothing which is mounted over the outer node comes in over it. */
+		if (protect(cover, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+			    MS_PRIVATE) == 0)
 			result = attach_at(cover, target);
 		close(cover);
 	}
@@ -187,7 +194,7 @@ int op_mask(const struct plan *plan, const struct nb_step *step)
 
 int op_readonly(const struct plan *plan, const struct nb_step *step)
 {
-	int target = open_in_root(text(plan, step, 0), O_PATH, 0);
+	int target = open_in_root(slots[step->num[0]], text(plan, step, 0), O_PATH, 0);
 	int copy;
 	int result = -1;
 
@@ -195,7 +202,7 @@ int op_readonly(const struct plan *plan, const struct nb_step *step)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
 	copy = clone_tree(target, "", AT_RECURSIVE);
 	if (copy >= 0) {
-		if (protect(copy, MOUNT_ATTR_RDONLY) == 0)
+		if (protect(copy, MOUNT_ATTR_RDONLY, 0) == 0)
 			result = attach_at(copy, target);
 		close(copy);
 	}

@@ -24,7 +24,7 @@
 #define NB_CONTROL_FD 4
 
 /* Descriptors that steps hand to each other by number. */
-#define NB_SLOT_ROOT 0 /* the root of the container: where targets are resolved */
+#define NB_SLOT_ROOT 0 /* the root of the container */
 #define NB_SLOT_SCRATCH 1 /* a tmpfs that is gone after pivot */
 #define NB_SLOT_PROC 2
 #define NB_SLOT_DEV 3
@@ -32,6 +32,7 @@
 #define NB_SLOT_NEW 5 /* the mount that is being made */
 #define NB_SLOT_UPPER 6 /* directory of the overlay's upper layers */
 #define NB_SLOT_NULL 7 /* the null device, to cover files with */
+#define NB_SLOT_SYS 8
 #define NB_SLOT_NONE 255
 
 /* How a target is found and made; see NB_OP_ATTACH. */
@@ -44,7 +45,7 @@ enum nb_op {
 	NB_OP_SYNC = 1, /* report NB_REPORT_SYNC, wait for one byte */
 	NB_OP_PARENT_DEATH = 2, /* n0: signal to get when the parent dies */
 	NB_OP_DUMPABLE = 3, /* n0: 0 or 1 */
-	NB_OP_KEYRING = 4, /* t0: name of a new session keyring */
+	NB_OP_KEYRING = 4, /* a new session keyring without a name */
 	NB_OP_UNSHARE = 5, /* n0: CLONE_NEW* */
 	NB_OP_HOSTNAME = 6, /* t0 */
 	NB_OP_LOOPBACK = 7, /* bring up lo */
@@ -59,21 +60,24 @@ enum nb_op {
 	NB_OP_NEW_FS =
 		22, /* n0: slot, t0: type, t1: list of n1 keys and values, n2: MOUNT_ATTR_* */
 	NB_OP_SET_ATTR = 23, /* n0: slot, n1: set, n2: clear, n3: MS_* propagation, n4: recursive */
-	NB_OP_ATTACH = 24, /* n0: slot, t0: target, n1: NB_TARGET_*, n2: mode of what is made */
+	NB_OP_ATTACH = 24, /* n0: slot, t0: target, n1: NB_TARGET_*, n2: mode of what is made,
+	                      n3: slot of its / */
 	NB_OP_ATTACH_ROOT = 25, /* n0: slot, over the present / */
 	NB_OP_KEEP_SLOT = 26, /* n0: from, n1: to */
 	NB_OP_OPEN_DIR = 27, /* n0: slot, t0: path in the outer environment */
 	NB_OP_MKDIR = 28, /* n0: base slot, t0: name, n1: mode */
 	NB_OP_MAKE_FILE = 29, /* n0: base slot, t0: name, t1: text, n1: mode */
 	NB_OP_FCHDIR = 30, /* n0: slot */
-	NB_OP_MASK = 31, /* t0: path, n0: slot of the null device, n1: base slot of "empty" */
-	NB_OP_READONLY = 32, /* t0: path; one that does not exist is skipped */
+	NB_OP_MASK = 31, /* t0: path, n0: slot of the null device, n1: base slot of "empty",
+	                    n2: slot of its / */
+	NB_OP_READONLY = 32, /* t0: path, n0: slot of its /; one that does not exist is skipped */
 	NB_OP_DEVICE =
 		33, /* t0: name below n0: slot, n1: mode with type, n2: device, n3: uid, n4: gid */
 	NB_OP_SYMLINK = 34, /* t0: name below n0: slot, t1: value */
 	NB_OP_PIVOT = 35, /* NB_SLOT_ROOT becomes /, the old tree is gone */
 	NB_OP_CHDIR = 36, /* t0: inside the new root */
-	NB_OP_CONSOLE = 37, /* new pty of NB_SLOT_PTS as 0, 1, 2 and t0; n0: uid of its owner */
+	NB_OP_CONSOLE = 37, /* new pty of NB_SLOT_PTS as 0, 1, 2 and t0; n0: uid of its owner,
+	                       n1: slot of the / of t0 */
 	NB_OP_MAKE_DIRS = 38, /* t0: target, n0: mode */
 
 	NB_OP_DROP_BOUNDING = 50, /* n0: mask */

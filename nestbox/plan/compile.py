@@ -13,10 +13,12 @@ from nestbox.plan.steps import (
     SLOT_DEV,
     SLOT_NEW,
     SLOT_NULL,
+    SLOT_PLACES,
     SLOT_PROC,
     SLOT_PTS,
     SLOT_ROOT,
     SLOT_SCRATCH,
+    SLOT_SYS,
     SLOT_UPPER,
     TARGET_MAKE,
     TARGET_NO_SYMLINKS,
@@ -72,7 +74,7 @@ from nestbox.policy.launch_spec import DeviceSpec, LaunchSpec, MountSpec, Overla
 _OWN_TARGETS = frozenset(
     {"/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/sys/fs/cgroup"}
 )
-_KEPT_SLOTS = {"/proc": SLOT_PROC, "/dev": SLOT_DEV, "/dev/pts": SLOT_PTS}
+_KEPT_SLOTS = {"/proc": SLOT_PROC, "/dev": SLOT_DEV, "/dev/pts": SLOT_PTS, "/sys": SLOT_SYS}
 _NULL_DEVICE = (1, 3)  # Documentation/admin-guide/devices.txt
 
 _SIGKILL = 9  # signal(7)
@@ -120,7 +122,7 @@ def _before_mounts(launch: LaunchSpec, foreground: bool) -> Iterator[Step]:
     if foreground:
         yield ParentDeath(signal=_SIGKILL)
     if launch.new_keyring:
-        yield Keyring(name="nestbox")
+        yield Keyring()
     # Before the first mount, which would otherwise appear in the outer namespace too.
     yield Propagation(propagation="slave")
 
@@ -186,14 +188,27 @@ def _overlay(
     )
 
 
+def _place(mounts: tuple[MountSpec, ...], path: str) -> tuple[int, str]:
+    """Return the slot that a path is resolved below once these mounts are made, and its rest.
+
+    What lies in a mount of our own is reached by the descriptor of that mount: whoever can write
+    to the root meanwhile could put another directory into the place where it is mounted, and what
+    is masked there would be bare as soon as he puts the first one back (CVE-2025-31133).
+    """
+    for slot, top in SLOT_PLACES.items():
+        if path.startswith(f"{top}/") and any(mount.target == top for mount in mounts):
+            return slot, path.removeprefix(top)
+    return SLOT_ROOT, path
+
+
 def _mounts(launch: LaunchSpec, wait_for_cgroup: bool) -> Iterator[Step]:
     in_cgroup = False
-    for mount in launch.mounts:
+    for number, mount in enumerate(launch.mounts):
         if mount.fstype in {"cgroup", "cgroup2"} and not in_cgroup:
             # The root of a new cgroup namespace is the cgroup that its maker is in.
             yield from _enter_cgroup(launch, wait_for_cgroup)
             in_cgroup = True
-        yield from _mount(mount)
+        yield from _mount(mount, *_place(launch.mounts[:number], mount.target))
         if mount.target == "/dev":
             # Before volumes, which may lie over a device.
             yield from _devices(launch)
@@ -211,7 +226,7 @@ def _enter_cgroup(launch: LaunchSpec, wait_for_cgroup: bool) -> Iterator[Step]:
         yield Unshare(namespaces=("cgroup",))
 
 
-def _mount(mount: MountSpec) -> Iterator[Step]:
+def _mount(mount: MountSpec, base: int, target: str) -> Iterator[Step]:
     if mount.fstype == "bind":
         yield OpenTree(slot=SLOT_NEW, path=mount.source, recursive=mount.recursive)
         yield SetAttr(
@@ -234,19 +249,19 @@ def _mount(mount: MountSpec) -> Iterator[Step]:
         how |= TARGET_ON_PROC
     if mount.optional:
         how |= TARGET_OPTIONAL
-    yield Attach(slot=SLOT_NEW, target=mount.target, how=how)
+    yield Attach(slot=SLOT_NEW, target=target, how=how, base=base)
     if mount.target in _KEPT_SLOTS:
         yield KeepSlot(source=SLOT_NEW, target=_KEPT_SLOTS[mount.target])
 
 
 def _devices(launch: LaunchSpec) -> Iterator[Step]:
     for device in launch.devices:
-        yield from _device(device)
+        yield from _device(launch, device)
     for target, value in launch.device_links:
         yield MakeLink(name=target.removeprefix("/dev/"), value=value)
 
 
-def _device(device: DeviceSpec) -> Iterator[Step]:
+def _device(launch: LaunchSpec, device: DeviceSpec) -> Iterator[Step]:
     name = device.target.removeprefix("/dev/")
     if device.source is None and "/" not in name:
         yield MakeDevice(
@@ -269,12 +284,14 @@ def _device(device: DeviceSpec) -> Iterator[Step]:
     # Read-only, since the inode is the outer one: a device can be written all the same, but its
     # owner and mode cannot be changed.
     yield SetAttr(slot=SLOT_NEW, attributes=("ro", "nosuid", "noexec"), propagation="private")
-    yield Attach(slot=SLOT_NEW, target=device.target, how=TARGET_MAKE, mode=0o666)
+    base, target = _place(launch.mounts, device.target)
+    yield Attach(slot=SLOT_NEW, target=target, how=TARGET_MAKE, mode=0o666, base=base)
 
 
 def _inside(launch: LaunchSpec) -> Iterator[Step]:
     if launch.process.terminal:
-        yield Console(target="/dev/console", uid=launch.process.uid)
+        base, target = _place(launch.mounts, "/dev/console")
+        yield Console(target=target, uid=launch.process.uid, base=base)
         # A program asks for the size as soon as it runs, and is told of later changes alone.
         yield Sync(reason=SYNC_TERMINAL)
     else:
@@ -289,9 +306,11 @@ def _inside(launch: LaunchSpec) -> Iterator[Step]:
     if launch.process.oom_score_adj is not None:
         yield ProcWrite(path="self/oom_score_adj", value=str(launch.process.oom_score_adj))
     for path in launch.masked_paths:
-        yield Mask(path=path)
+        base, inner = _place(launch.mounts, path)
+        yield Mask(path=inner, base=base)
     for path in launch.readonly_paths:
-        yield ReadOnly(path=path)
+        base, inner = _place(launch.mounts, path)
+        yield ReadOnly(path=inner, base=base)
     yield MakeDirectories(path=launch.process.working_directory, mode=0o755)
     if launch.root.readonly:
         # Last: until here targets of mounts may have to be made.
@@ -313,8 +332,8 @@ def _rights(launch: LaunchSpec, seccomp: LoadSeccomp | None, foreground: bool) -
     if launch.drop_bounding:
         yield DropBounding(mask=launch.drop_bounding)
     yield Ids(uid=process.uid, gid=process.gid, groups=process.groups)
-    if foreground and process.uid != 0:
-        # A change of the user id clears it; see prctl(2), PR_SET_PDEATHSIG.
+    if foreground and (process.uid, process.gid) != (0, 0):
+        # A change of the user or group id clears it; see prctl(2), PR_SET_PDEATHSIG.
         yield ParentDeath(signal=_SIGKILL)
     if seccomp is not None and not process.no_new_privs:
         # Loading needs CAP_SYS_ADMIN here, so the capabilities go after it and not before.

@@ -26,6 +26,11 @@ def _slot(number: int) -> str:
     return s.SLOT_NAMES[number] if number < len(s.SLOT_NAMES) else "outer"
 
 
+def _inside(base: int, path: str) -> str:
+    """Return the path in the container of a path below a mount of its own."""
+    return s.SLOT_PLACES.get(base, "") + path
+
+
 def _names(mask: int) -> str:
     return " ".join(name.removeprefix("CAP_") for name in names_in(mask)) or "none"
 
@@ -77,7 +82,7 @@ _DESCRIPTIONS: dict[type[s.Step], Callable[[Any], str]] = {
     s.Sync: lambda x: f"wait for the runtime: {x.reason}",
     s.ParentDeath: lambda x: f"die by signal {x.signal} when nestbox dies",
     s.Dumpable: lambda x: f"set dumpable to {x.value}",
-    s.Keyring: lambda x: f"join a new session keyring {x.name}",
+    s.Keyring: lambda x: "join a new session keyring",
     s.Unshare: lambda x: f"enter new namespaces: {' '.join(x.namespaces)}",
     s.Hostname: lambda x: f"set the host name {x.name}",
     s.Loopback: lambda x: "bring up lo",
@@ -89,21 +94,21 @@ _DESCRIPTIONS: dict[type[s.Step], Callable[[Any], str]] = {
     s.OpenTree: _open_tree,
     s.NewFs: _new_fs,
     s.SetAttr: _set_attr,
-    s.Attach: lambda x: f"attach it at {x.target}",
+    s.Attach: lambda x: f"attach it at {_inside(x.base, x.target)}",
     s.AttachRoot: lambda x: f"attach {_slot(x.slot)} over /",
     s.KeepSlot: lambda x: f"keep it as {_slot(x.target)}",
     s.OpenDirectory: lambda x: f"open {x.path} as {_slot(x.slot)}",
     s.MakeDirectory: lambda x: f"make directory {x.name} in {_slot(x.base)}",
     s.MakeFile: lambda x: f"make file {x.name} in {_slot(x.base)}",
     s.EnterDirectory: lambda x: f"enter {_slot(x.slot)}",
-    s.Mask: lambda x: f"mask {x.path}",
-    s.ReadOnly: lambda x: f"make {x.path} read-only",
+    s.Mask: lambda x: f"mask {_inside(x.base, x.path)}",
+    s.ReadOnly: lambda x: f"make {_inside(x.base, x.path)} read-only",
     s.MakeDevice: lambda x: f"make device /dev/{x.name} ({x.kind} {x.major}:{x.minor})",
     s.MakeLink: lambda x: f"link /dev/{x.name} to {x.value}",
     s.MakeDirectories: lambda x: f"make directory {x.path} if it is missing",
     s.Pivot: lambda x: "pivot into the root, drop the outer tree",
     s.ChangeDirectory: lambda x: f"enter directory {x.path}",
-    s.Console: lambda x: f"open a terminal as {x.target} for uid {x.uid}",
+    s.Console: lambda x: f"open a terminal as {_inside(x.base, x.target)} for uid {x.uid}",
     s.DropBounding: lambda x: f"drop from bounding: {_names(x.mask)}",
     s.Ids: _ids,
     s.Capset: _capset,

@@ -16,8 +16,11 @@ SLOT_PTS = 4
 SLOT_NEW = 5
 SLOT_UPPER = 6
 SLOT_NULL = 7
+SLOT_SYS = 8
 SLOT_NONE = 255
-SLOT_NAMES = ("root", "scratch", "proc", "dev", "pts", "new", "upper", "null")
+SLOT_NAMES = ("root", "scratch", "proc", "dev", "pts", "new", "upper", "null", "sys")
+# Mounts of the container's own that paths are resolved below, and where they are attached.
+SLOT_PLACES = {SLOT_PROC: "/proc", SLOT_DEV: "/dev", SLOT_SYS: "/sys"}
 
 TARGET_NO_SYMLINKS = 1
 TARGET_MAKE = 2
@@ -48,9 +51,10 @@ class Dumpable(Step, frozen=True, kw_only=True):
 
 
 class Keyring(Step, frozen=True, kw_only=True):
-    """Join a new session keyring of this name. Source: keyctl(2)."""
+    """Join a new session keyring, which has no name by which another one could be joined.
 
-    name: str
+    Source: keyctl(2), KEYCTL_JOIN_SESSION_KEYRING.
+    """
 
 
 class Unshare(Step, frozen=True, kw_only=True):
@@ -135,12 +139,13 @@ class SetAttr(Step, frozen=True, kw_only=True):
 
 
 class Attach(Step, frozen=True, kw_only=True):
-    """Attach a detached mount at a target inside the root. Source: move_mount(2)."""
+    """Attach a detached mount at a target below ``base``. Source: move_mount(2)."""
 
     slot: int
     target: str
     how: int
     mode: int = 0o755
+    base: int = SLOT_ROOT
 
 
 class AttachRoot(Step, frozen=True, kw_only=True):
@@ -187,15 +192,17 @@ class EnterDirectory(Step, frozen=True, kw_only=True):
 
 
 class Mask(Step, frozen=True, kw_only=True):
-    """Cover a path, a file by the null device and a directory by an empty one."""
+    """Cover a path below ``base``, a file by the null device and a directory by an empty one."""
 
     path: str
+    base: int = SLOT_ROOT
 
 
 class ReadOnly(Step, frozen=True, kw_only=True):
-    """Make a path and all below it read-only."""
+    """Make a path below ``base`` and all below it read-only."""
 
     path: str
+    base: int = SLOT_ROOT
 
 
 class MakeDevice(Step, frozen=True, kw_only=True):
@@ -235,10 +242,11 @@ class ChangeDirectory(Step, frozen=True, kw_only=True):
 
 
 class Console(Step, frozen=True, kw_only=True):
-    """Open a pty of the container's own, as its session's terminal and at this target."""
+    """Open a pty of the container's own, as its session's terminal and at a target below base."""
 
     target: str
     uid: int
+    base: int = SLOT_ROOT
 
 
 class DropBounding(Step, frozen=True, kw_only=True):

@@ -171,7 +171,10 @@ def _overlay_rung(storage: Storage) -> _Overlay:
             cause=f"an upper layer in {storage.state_directory} ({storage.state_fstype}) gave "
             f"{storage.overlay.error}; {_TMPFS_NOTE}",
         )
-    return _no_overlay("with its upper layer on a tmpfs", storage.overlay_tmpfs)
+    # Source: include/linux/fs.h, FILESYSTEM_MAX_STACK_DEPTH.
+    stacked = storage.root_fstype == "overlay" and storage.overlay_tmpfs.error == "EINVAL"
+    why = ": the root is an overlay, and the kernel stacks no more than two" if stacked else ""
+    return _no_overlay("with its upper layer on a tmpfs", storage.overlay_tmpfs, why)
 
 
 def _no_overlay(how: str, trial: Trial, why: str = "") -> _Overlay:
