@@ -13,7 +13,7 @@ RUN apt-get -qq update && apt-get -qq install -y --no-install-recommends python3
 WORKDIR /src
 COPY bootstrap bootstrap
 RUN sh bootstrap/system-packages.sh build
-COPY pyproject.toml setup.py LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY buildtools buildtools
 COPY profiles profiles
 COPY nestbox nestbox

@@ -1,4 +1,4 @@
-"""`python -m bench`: measure, print the table, write the JSON, leave nothing behind."""
+"""`python -m bench`: measure, print the tables, write the files, leave nothing behind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from bench import process, programs, report, root, scratch, session
+from bench import markdown, process, programs, report, root, scratch, session
 from bench.launchers import ROWS
 
 _QUICK: Final = session.Effort(rounds=20, warmup=2)
@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
         "--seccomp", choices=(*_TABLES, "both"), default="both", help="for all launchers alike"
     )
     parser.add_argument("--json", type=_writable, metavar="FILE", help="write every sample there")
+    parser.add_argument(
+        "--markdown", type=_writable, metavar="FILE", help="write the tables there as a page"
+    )
     return parser
 
 
@@ -69,6 +72,8 @@ def _measure(options: argparse.Namespace) -> None:
         print(line)
     if options.json is not None:
         options.json.write_text(report.document(results))
+    if options.markdown is not None:
+        options.markdown.write_text(markdown.page(results))
 
 
 def _positive(text: str) -> int:

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
+from bench.hierarchies import TOP, Hierarchy
+
 OCI_VERSION: Final = "1.0.2"
 
 # The set that the common engines grant by default.
@@ -50,6 +52,7 @@ _MASKED: Final = (
 _READ_ONLY: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 _NO_EXEC: Final = ["nosuid", "noexec", "nodev"]
+_CGROUP: Final = [*_NO_EXEC, "relatime", "ro"]
 
 
 class Restrictions(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,9 +74,21 @@ def restrictions() -> Restrictions:
 
 
 def config(
-    root: Path, argv: Sequence[str], paths: Restrictions, seccomp: dict[str, Any] | None
+    root: Path,
+    argv: Sequence[str],
+    paths: Restrictions,
+    *,
+    cgroups: Sequence[Hierarchy],
+    seccomp: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Return a config.json: the same root, namespaces, mounts and capabilities for each runtime.
+
+    Args:
+        root: the root file system.
+        argv: the program and its arguments.
+        paths: what to mask and to make read-only.
+        cgroups: the hierarchies to mount.
+        seccomp: the filter as linux.seccomp, None for none.
 
     Source: runtime-spec config.md and config-linux.md.
     """
@@ -89,7 +104,7 @@ def config(
         "process": _process(argv),
         "root": {"path": str(root), "readonly": False},
         "hostname": "bench",
-        "mounts": _mounts(),
+        "mounts": [*_mounts(), *_cgroup_mounts(cgroups)],
         "linux": linux,
     }
 
@@ -128,6 +143,21 @@ def _mounts() -> list[dict[str, Any]]:
         _mount("/dev/shm", "tmpfs", "shm", [*_NO_EXEC, "mode=1777", "size=65536k"]),
         _mount("/dev/mqueue", "mqueue", "mqueue", _NO_EXEC),
         _mount("/sys", "sysfs", "sysfs", [*_NO_EXEC, "ro"]),
+    ]
+
+
+def _cgroup_mounts(cgroups: Sequence[Hierarchy]) -> list[dict[str, Any]]:
+    """Return a mount of type cgroup, as the common engines ask for, and what it leaves out.
+
+    For that one the runtimes mount by themselves what they find outside; beside hierarchies of
+    version 1 they omit that of version 2.
+    """
+    if not cgroups:
+        return []
+    omitted = [each.path for each in cgroups if not each.controllers and each.path != TOP]
+    return [
+        _mount(TOP, "cgroup", "cgroup", _CGROUP),
+        *(_mount(path, "cgroup2", "cgroup2", _CGROUP) for path in omitted),
     ]
 
 

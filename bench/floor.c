@@ -4,8 +4,13 @@
  * program and waits for it. No capabilities, no seccomp, no cgroup, no checks of paths:
  * everything a launcher spends above this is its own.
  *
- * floor ROOT [f:FILE | d:DIRECTORY | r:PATH]... -- PROGRAM [ARGUMENT]...
- * f: and d: are masked, r: is made read-only; they are paths inside ROOT.
+ * floor ROOT [CHANGE]... -- PROGRAM [ARGUMENT]...
+ * A change names an absolute path inside ROOT:
+ *   t:DIRECTORY              a tmpfs for cgroup hierarchies
+ *   1:DIRECTORY:CONTROLLERS  a hierarchy of version 1, read-only
+ *   2:DIRECTORY              that of version 2, read-only
+ *   f:FILE, d:DIRECTORY      masked
+ *   r:PATH                   made read-only
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -70,12 +75,43 @@ static void make_devices(void)
 	umask(022);
 }
 
-/* Apply one restriction, "f:", "d:" or "r:" and an absolute path, below the directory. */
-static void restrict_path(const char *restriction)
+/* Mount a cgroup hierarchy, the one with these controllers or else that of version 2. */
+static void mount_hierarchy(const char *path, const char *controllers)
 {
-	const char *path = restriction + sizeof("f:/") - 1;
+	const char *type = controllers ? "cgroup" : "cgroup2";
 
-	switch (restriction[0]) {
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		need(-1, path);
+	need(mount(type, path, type, NO_EXEC | MS_RELATIME | MS_RDONLY, controllers), path);
+}
+
+/* Split "/path:options" where it stands and return the options. */
+static const char *split(char *path)
+{
+	char *colon = strrchr(path, ':');
+
+	if (!colon)
+		return NULL;
+	*colon = '\0';
+	return colon + 1;
+}
+
+static void apply(char *change)
+{
+	char *path = change + sizeof("f:/") - 1;
+	const char *controllers;
+
+	switch (change[0]) {
+	case 't':
+		need(mount("tmpfs", path, "tmpfs", NO_EXEC, "mode=755,size=64k"), path);
+		break;
+	case '1':
+		controllers = split(path);
+		mount_hierarchy(path, controllers);
+		break;
+	case '2':
+		mount_hierarchy(path, NULL);
+		break;
 	case 'f':
 		need(mount("/dev/null", path, NULL, MS_BIND, NULL), path);
 		break;
@@ -101,7 +137,7 @@ static int contained(void *arguments)
 	make_devices();
 	need(mount("sysfs", "sys", "sysfs", NO_EXEC | MS_RDONLY, NULL), "sys");
 	while (*argv && strcmp(*argv, "--") != 0)
-		restrict_path(*argv++);
+		apply(*argv++);
 	need(syscall(SYS_pivot_root, ".", "."), "pivot_root");
 	need(umount2(".", MNT_DETACH), "umount old root");
 	need(chdir("/"), "chdir /");

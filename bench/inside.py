@@ -6,12 +6,16 @@ from typing import Final
 
 import msgspec
 
+from bench.hierarchies import TOP
+
 NAMESPACES: Final = ("cgroup", "ipc", "mnt", "net", "pid", "uts")
 PROBE: Final = (
     "/bin/sh",
     "-c",
     f"for name in {' '.join(NAMESPACES)}; do /bin/readlink /proc/self/ns/$name; done; "
-    "echo; /bin/cat /proc/self/status; echo; /bin/cat /proc/self/mountinfo",
+    "echo; /bin/cat /proc/self/status; echo; /bin/cat /proc/self/mountinfo; "
+    f"echo; for top in {TOP}/unified {TOP}; do "
+    "if [ -e $top/cgroup.procs ]; then /bin/cat $top/cgroup.procs; fi; done",
 )
 
 
@@ -23,6 +27,7 @@ class Inside(msgspec.Struct, frozen=True, kw_only=True):
     effective: int
     seccomp: int  # 0 unconfined, 2 a filter
     no_new_privileges: bool
+    cgroup_shared: bool  # its cgroup of version 2, if it sees one, holds processes from outside
     mounts: dict[str, str]  # mount point to "type ro", "type rw" or "null device"
 
 
@@ -32,10 +37,11 @@ def parse(text: str) -> Inside:
     Raises:
         ValueError: it is not the output of PROBE.
 
-    Source: proc_pid_status(5), proc_pid_mountinfo(5).
+    Source: proc_pid_status(5), proc_pid_mountinfo(5); cgroup-v2.rst: in cgroup.procs a process of
+    an outer pid namespace is 0.
     """
     try:
-        links, status, mountinfo = text.split("\n\n")
+        links, status, mountinfo, processes = text.split("\n\n")
         fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
         return Inside(
             namespaces=frozenset(links.split()),
@@ -43,6 +49,7 @@ def parse(text: str) -> Inside:
             effective=int(fields["CapEff"], 16),
             seccomp=int(fields["Seccomp"]),
             no_new_privileges=fields["NoNewPrivs"] == "1",
+            cgroup_shared="0" in processes.split(),
             mounts=dict(_mount(line) for line in mountinfo.splitlines()),
         )
     except KeyError as error:
@@ -92,5 +99,5 @@ def _mount(line: str) -> tuple[str, str]:
     return fields[4], f"{after.split()[0]} {access}"
 
 
-def _some(items: list[str], most: int = 6) -> str:
+def _some(items: list[str], most: int = 8) -> str:
     return ", ".join(items[:most]) + (", …" if len(items) > most else "")

@@ -12,9 +12,10 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from bench import bundle, process, programs
+from bench import bundle, hierarchies, process, programs
 from bench.bundle import Restrictions
 from bench.filters import Filter
+from bench.hierarchies import Hierarchy
 
 PROGRAM: Final = "/bin/true"
 FLOOR: Final = "floor"
@@ -22,6 +23,10 @@ CRUN: Final = "crun"
 RUNC: Final = "runc"
 PYTHON: Final = "python"
 COMMAND: Final = "command"
+GLIBC_FLOOR: Final = "floor glibc"
+BARE_PYTHON: Final = "bare python"
+CRUN_NO_CGROUP: Final = "crun no cgroup"
+BUBBLEWRAP: Final = "bubblewrap"
 _SECCOMP_FD: Final = 9
 
 
@@ -31,6 +36,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     work: Path  # scratch, removed with everything in it at the end
     root: Path
     restrictions: Restrictions
+    cgroups: tuple[Hierarchy, ...]
     seccomp: Filter | None  # None is unconfined
 
 
@@ -169,24 +175,25 @@ def _floor(setting: Setting) -> Command:
 def _glibc_floor(setting: Setting) -> Command:
     if shutil.which("musl-gcc") is None:
         raise programs.NotAvailableError("the floor itself is built with gcc, musl-gcc is missing")
-    return _compiled_floor("floor glibc", "gcc", setting)
+    return _compiled_floor(GLIBC_FLOOR, "gcc", setting)
 
 
 def _compiled_floor(name: str, compiler: str, setting: Setting) -> Command:
     binary = programs.build(compiler, "floor.c", setting.work / name.replace(" ", "-"))
     paths = setting.restrictions
-    restricted = [
+    changes = [
+        *hierarchies.mounts(setting.cgroups),
         *(f"f:{path}" for path in paths.masked_files),
         *(f"d:{path}" for path in paths.masked_directories),
         *(f"r:{path}" for path in paths.read_only),
     ]
-    head = [str(binary), str(setting.root), *restricted, "--"]
+    head = [str(binary), str(setting.root), *changes, "--"]
     return Command(name, f"built by {compiler}", lambda argv: [*head, *argv])
 
 
 def _interpreter(_setting: Setting) -> Command:
     command = [sys.executable, "-I", "-c", "pass"]
-    return Command("bare python", sys.version.split()[0], lambda argv: command, contained=False)
+    return Command(BARE_PYTHON, sys.version.split()[0], lambda argv: command, contained=False)
 
 
 def _nestbox_command(setting: Setting) -> Command:
@@ -208,7 +215,13 @@ def _oci(name: str, row: str, options: Sequence[str], setting: Setting) -> Comma
     def command(argv: Sequence[str]) -> Sequence[str]:
         key = tuple(argv)
         if key not in written:
-            content = bundle.config(setting.root, argv, setting.restrictions, seccomp)
+            content = bundle.config(
+                setting.root,
+                argv,
+                setting.restrictions,
+                cgroups=setting.cgroups,
+                seccomp=seccomp,
+            )
             written[key] = bundle.write(Path(f"{directory}-{len(written)}"), content)
         identity = f"bench-{os.getpid()}"
         return [
@@ -222,7 +235,8 @@ def _oci(name: str, row: str, options: Sequence[str], setting: Setting) -> Comma
 def _bubblewrap(setting: Setting) -> Command:
     """Return bubblewrap with what it can do alike.
 
-    It cannot mount a new sysfs: it gets the outer /sys, read-only, with all that is mounted there.
+    It cannot mount a new sysfs or cgroup: it gets the outer /sys, read-only, with all that is
+    mounted there.
     """
     binary = programs.find("bwrap", "BWRAP")
     paths = setting.restrictions
@@ -248,7 +262,7 @@ def _bubblewrap(setting: Setting) -> Command:
         arguments += ["--seccomp", str(_SECCOMP_FD)]
         inputs[_SECCOMP_FD] = str(program)
     version = programs.version(binary)
-    return Command("bubblewrap", version, lambda argv: [*arguments, "--", *argv], inputs=inputs)
+    return Command(BUBBLEWRAP, version, lambda argv: [*arguments, "--", *argv], inputs=inputs)
 
 
 def _keywords(setting: Setting) -> dict[str, Any]:
@@ -278,16 +292,16 @@ def _text(output: str | bytes) -> str:
 # In the order of a round.
 _MAKERS: Final[dict[str, Callable[[Setting], Launcher]]] = {
     FLOOR: _floor,
-    "floor glibc": _glibc_floor,
+    GLIBC_FLOOR: _glibc_floor,
     PYTHON: FromPython,
     COMMAND: _nestbox_command,
-    "bare python": _interpreter,
+    BARE_PYTHON: _interpreter,
     CRUN: lambda setting: _oci("crun", CRUN, (), setting),
-    "crun no cgroup": lambda setting: _oci(
-        "crun", "crun no cgroup", ("--cgroup-manager=disabled",), setting
+    CRUN_NO_CGROUP: lambda setting: _oci(
+        "crun", CRUN_NO_CGROUP, ("--cgroup-manager=disabled",), setting
     ),
     RUNC: lambda setting: _oci("runc", RUNC, (), setting),
-    "bubblewrap": _bubblewrap,
+    BUBBLEWRAP: _bubblewrap,
 }
 
 ROWS: Final = tuple(_MAKERS)

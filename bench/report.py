@@ -17,6 +17,7 @@ from bench.measure import Summary, summarise
 SCHEMA_VERSION: Final = 1
 NO_SECCOMP: Final = "none"
 _UNKNOWN: Final = "-"
+_HEAD: Final = ("", "median", "p10", "p90", "min", "x floor", "x crun", "x runc", "peak MiB")
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,44 +72,58 @@ TARGETS: Final = (
     Target(row=PYTHON, of=FLOOR, most=1.6),
     Target(row=COMMAND, of=RUNC, most=2.0),
 )
+# How the launchers of the targets are written outside of the table.
+_SPELLED: Final = {
+    PYTHON: "nestbox.run",
+    COMMAND: "`nestbox run`",
+    FLOOR: "the floor",
+    CRUN: "`crun run`",
+    RUNC: "`runc run`",
+}
+
+
+def title(table: Table) -> str:
+    """Return what tells a table from the other one."""
+    return "without seccomp" if table.seccomp == NO_SECCOMP else "with nestbox's seccomp profile"
+
+
+def launches(table: Table) -> int:
+    """Return how many launches of each launcher were measured."""
+    return len(table.rows[0].seconds) if table.rows else 0
+
+
+def cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """Return the head of the table and its rows: times in milliseconds, ratios of medians."""
+    medians = _medians(rows)
+    return [_HEAD, *(_cells(row, medians) for row in rows)]
 
 
 def grid(rows: Sequence[Row]) -> list[str]:
-    """Return the lines of the table: times in milliseconds, ratios of medians."""
-    medians = _medians(rows)
-    head: tuple[str, ...] = (
-        "",
-        "median",
-        "p10",
-        "p90",
-        "min",
-        "x floor",
-        "x crun",
-        "x runc",
-        "peak MiB",
-    )
-    cells = [head, *(_cells(row, medians) for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
+    """Return the lines of the table, aligned for a terminal."""
+    table = cells(rows)
+    widths = [max(len(line[column]) for line in table) for column in range(len(_HEAD))]
     return [
         "  ".join(
             cell.ljust(width) if column == 0 else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         )
-        for line in cells
+        for line in table
     ]
 
 
 def verdicts(rows: Sequence[Row]) -> list[str]:
-    """Return a line for each target whose two launchers were measured: met, or missed."""
+    """Return a line for each target: met, missed, or not measured."""
     medians = _medians(rows)
+    versions = {row.name: row.version for row in rows}
     found = []
     for target in TARGETS:
+        version = f" ({versions[target.of]})" if target.of in versions else ""
+        limit = f"{_SPELLED[target.row]} at most {target.most} x {_SPELLED[target.of]}{version}"
         ratio = _ratio(medians, target.row, target.of)
-        if ratio is not None:
-            verdict = "met" if ratio <= target.most else "missed"
-            found.append(
-                f"{target.row} {ratio:.2f} x {target.of}, at most {target.most}: {verdict}"
-            )
+        if ratio is None:
+            found.append(f"{limit}: not measured")
+        else:
+            found.append(f"{limit}: {ratio:.3f}, {'met' if ratio <= target.most else 'missed'}")
     return found
 
 
@@ -126,22 +141,19 @@ def machine() -> Machine:
 
 
 def lines(results: Results) -> Iterator[str]:
-    """Yield what is printed: the machine, the tables, the verdicts, and what was not equal."""
+    """Yield what is printed: the machine, the tables with what was not equal, the verdicts."""
     facts = results.machine
     yield f"{facts.cpu}, {facts.cpus} cpus, Linux {facts.kernel}, {facts.system}"
     yield f"load before the run {facts.load_1_minute:.2f}"
     yield from results.absent
-    for each in results.tables:
-        yield from _section(each)
-
-
-def _section(table: Table) -> Iterator[str]:
-    rows = table.rows
-    samples = len(rows[0].seconds) if rows else 0
-    title = "without seccomp" if table.seccomp == NO_SECCOMP else "with nestbox's seccomp profile"
-    yield from ("", f"{title}, milliseconds, {samples} launches each", *grid(rows))
-    yield from verdicts(rows)
-    yield from (f"{row.name}: {'; '.join((row.version, *row.differences))}" for row in rows)
+    for table in results.tables:
+        yield from ("", f"{title(table)}, milliseconds, {launches(table)} launches each")
+        yield from grid(table.rows)
+        yield from (
+            f"{row.name}: {'; '.join((row.version, *row.differences))}" for row in table.rows
+        )
+    for table in results.tables:
+        yield from ("", f"targets {title(table)}", *verdicts(table.rows))
 
 
 def document(results: Results) -> str:

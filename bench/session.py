@@ -13,6 +13,7 @@ from bench import (
     bundle,
     controllers,
     filters,
+    hierarchies,
     inside,
     launchers,
     measure,
@@ -79,6 +80,7 @@ def _setting(work: Path, tree: Path, seccomp: str) -> Setting:
         work=work,
         root=tree,
         restrictions=bundle.restrictions(),
+        cgroups=hierarchies.here(),
         seccomp=None if seccomp == NO_SECCOMP else filters.default(),
     )
 
@@ -117,6 +119,8 @@ def _differences(name: str, looks: dict[str, Inside], *, filtered: bool) -> tupl
         lines += inside.mount_differences(looks[FLOOR].mounts, looks[name].mounts)
     if name.startswith(FLOOR):
         return tuple(lines)
+    if looks[name].cgroup_shared:
+        lines.append("makes no cgroup")
     mask = bundle.capability_mask()
     lines += inside.privilege_differences(looks[name], capabilities=mask, filtered=filtered)
     return tuple(lines)

@@ -19,6 +19,10 @@ Seccomp:\t2
 65 64 0:40 / /proc rw,nosuid - proc proc rw
 70 64 0:44 / /sys ro,nosuid shared:1 - sysfs sysfs ro
 71 65 0:6 /null /proc/keys rw,relatime - devtmpfs devtmpfs rw
+
+0
+1
+10
 """
 
 
@@ -27,12 +31,18 @@ def test_the_probe_is_read() -> None:
     assert found.namespaces == {"mnt:[1]", "pid:[2]"}
     assert found.bounding == found.effective == bundle.capability_mask()
     assert (found.seccomp, found.no_new_privileges) == (2, True)
+    assert found.cgroup_shared
     assert found.mounts == {
         "/": "ext4 rw",
         "/proc": "proc rw",
         "/sys": "sysfs ro",
         "/proc/keys": "null device",
     }
+
+
+@pytest.mark.parametrize("processes", ["1\n10\n", ""])
+def test_a_cgroup_without_processes_from_outside_is_not_shared(processes: str) -> None:
+    assert not inside.parse(TEXT.replace("0\n1\n10\n", processes)).cgroup_shared
 
 
 @pytest.mark.parametrize("text", ["", "a\n\nb\n\n", TEXT.replace("CapBnd", "CapXyz")])

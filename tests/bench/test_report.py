@@ -45,15 +45,26 @@ def test_the_grid_holds_times_in_milliseconds_and_ratios_of_medians() -> None:
     assert crun.split() == ["crun", "20.00", "10.00", "30.00", "10.00", "10.00", "1.00", "-", "-"]
 
 
-@pytest.mark.parametrize(("python", "verdict"), [(3.5, "met"), (3.6, "missed")])
-def test_a_target_is_met_up_to_its_ratio(python: float, verdict: str) -> None:
-    lines = report.verdicts([row("python", python), row("crun", 10)])
-    assert len(lines) == 1
-    assert lines[0].endswith(f"x crun, at most 0.35: {verdict}")
+@pytest.mark.parametrize(("python", "verdict"), [(3.5, "0.350, met"), (3.51, "0.351, missed")])
+def test_a_target_is_met_up_to_its_ratio_and_says_of_which_version(
+    python: float, verdict: str
+) -> None:
+    line = report.verdicts([row("python", python), row("crun", 10)])[0]
+    assert line == f"nestbox.run at most 0.35 x `crun run` (crun 1.0): {verdict}"
 
 
-def test_a_target_without_its_peer_is_not_judged() -> None:
-    assert report.verdicts([row("python", 3), row("bubblewrap", 5)]) == []
+def test_a_target_without_its_peer_or_without_nestbox_is_not_judged() -> None:
+    assert report.verdicts([row("python", 3), row("runc", 5)]) == [
+        "nestbox.run at most 0.35 x `crun run`: not measured",
+        "nestbox.run at most 1.6 x the floor: not measured",
+        "`nestbox run` at most 2.0 x `runc run` (runc 1.0): not measured",
+    ]
+
+
+def test_the_targets_of_each_table_are_printed_last() -> None:
+    rows = (row("floor", 2), row("python", 3), row("crun", 10), row("command", 9), row("runc", 5))
+    last = list(report.lines(results(*rows)))[-4:]
+    assert last == ["targets without seccomp", *report.verdicts(rows)]
 
 
 def test_what_is_left_out_is_printed() -> None:

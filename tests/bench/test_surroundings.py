@@ -73,9 +73,10 @@ def test_the_capability_mask_is_that_of_the_common_engines() -> None:
 
 
 def test_the_configuration_restricts_what_exists_and_grants_no_ambient(tmp_path: Path) -> None:
-    config = bundle.config(tmp_path, ["true"], bundle.restrictions(), None)
+    config = bundle.config(tmp_path, ["true"], bundle.restrictions(), cgroups=(), seccomp=None)
     restricted = config["linux"]["maskedPaths"] + config["linux"]["readonlyPaths"]
     assert restricted
     assert all(Path(path).exists() for path in restricted)
     assert set(config["process"]["capabilities"]) == {"bounding", "effective", "permitted"}
     assert "seccomp" not in config["linux"]
+    assert "/sys/fs/cgroup" not in {mount["destination"] for mount in config["mounts"]}
