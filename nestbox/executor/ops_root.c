@@ -14,6 +14,7 @@
 
 enum {
 	PATH_SIZE = 4096,
+	DEPTH_LIMIT = 128, /* of what is missing on the way to a target */
 	RACE_RETRIES = 64, /* openat2 gives EAGAIN when something is renamed meanwhile */
 	TYPE_MASK = S_IFMT,
 	PERMISSION_MASK = 07777,
@@ -48,54 +49,102 @@ static int make_missing(int parent, const char *name, uint32_t mode)
 	return close(fd);
 }
 
-/* Makes each missing component of path; each one is made in a directory that is open. */
-static int make_path(int root, const char *path, uint64_t resolve, uint32_t mode)
+/* Cuts path into the directory and the last component, without slashes at its end. */
+static int split_path(const char *path, char *directory, const char **name)
 {
-	char prefix[PATH_SIZE];
-	size_t length = strlen(path);
-	size_t start = 0;
-	int parent;
+	size_t end = strlen(path), start;
 
-	if (length >= sizeof(prefix)) {
+	while (end > 1 && path[end - 1] == '/')
+		end--;
+	for (start = end; start > 0 && path[start - 1] != '/'; start--)
+		;
+	if (end >= PATH_SIZE - 1) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	parent = open_in_root(root, "/", O_PATH | O_DIRECTORY, 0);
+	memcpy(directory, path, start);
+	directory[start] = '\0';
+	memcpy(directory + start + 1, path + start, end - start);
+	directory[end + 1] = '\0';
+	*name = directory + start + 1;
+	return 0;
+}
+
+static int make_target(int root, const char *path, uint64_t resolve, uint32_t mode, int depth);
+
+/* A link that leads nowhere yet is no target: what it names is made, inside the root as ever. */
+static int make_behind_link(int root, int parent, const char *directory, const char *name,
+			    uint32_t mode, int depth)
+{
+	char link[PATH_SIZE], path[PATH_SIZE * 2];
+	ssize_t length = readlinkat(parent, name, link, sizeof(link) - 1);
+	size_t used;
+
+	if (length < 0) {
+		errno = EEXIST; /* no link: something else came in between */
+		return -1;
+	}
+	link[length] = '\0';
+	used = link[0] == '/' ? 0 : strlen(directory);
+	memcpy(path, directory, used);
+	memcpy(path + used, link, (size_t)length + 1);
+	return make_target(root, path, 0, mode, depth + 1);
+}
+
+/* Makes what is missing of a path; each component in a directory that is open. */
+static int make_target(int root, const char *path, uint64_t resolve, uint32_t mode, int depth)
+{
+	char directory[PATH_SIZE];
+	const char *name;
+	int parent, result;
+
+	if (depth > DEPTH_LIMIT) {
+		errno = ELOOP;
+		return -1;
+	}
+	if (split_path(path, directory, &name) < 0)
+		return -1;
+	parent = open_in_root(root, *directory ? directory : "/", O_PATH | O_DIRECTORY, resolve);
+	if (parent < 0 && errno == ENOENT &&
+	    make_target(root, directory, resolve, S_IFDIR | 0755, depth + 1) == 0)
+		parent = open_in_root(root, directory, O_PATH | O_DIRECTORY, resolve);
 	if (parent < 0)
 		return -1;
-	memcpy(prefix, path, length + 1);
-	while (start < length) {
-		size_t end = start + strcspn(prefix + start, "/");
-		bool last = prefix[end + strspn(prefix + end, "/")] == '\0';
-		int next;
-
-		if (end > start) {
-			prefix[end] = '\0';
-			next = open_in_root(root, prefix, O_PATH, resolve);
-			if (next < 0 && errno == ENOENT &&
-			    make_missing(parent, prefix + start, last ? mode : S_IFDIR | 0755) == 0)
-				next = open_in_root(root, prefix, O_PATH, resolve);
-			close(parent);
-			if (next < 0)
-				return -1;
-			parent = next;
-			prefix[end] = path[end];
-		}
-		start = end + 1;
-	}
+	result = make_missing(parent, name, mode);
+	if (result < 0 && errno == EEXIST && !(resolve & RESOLVE_NO_SYMLINKS))
+		result = make_behind_link(root, parent, directory, name, mode, depth);
 	close(parent);
-	return 0;
+	return result;
+}
+
+/*
+ * Makes a name directly below an open directory and opens it, which is all that a
+ * target in a file system of our own needs; -1 when the name is taken.
+ */
+static int make_fresh(int parent, const char *name, uint32_t mode)
+{
+	if ((mode & TYPE_MASK) == S_IFREG)
+		return openat(parent, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC,
+			      mode & PERMISSION_MASK);
+	if (mkdirat(parent, name, mode & PERMISSION_MASK) < 0)
+		return -1;
+	return openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 int open_target(int root, const char *path, uint64_t how, uint32_t mode)
 {
 	uint64_t resolve = how & NB_TARGET_NO_SYMLINKS ? RESOLVE_NO_SYMLINKS : 0;
 	int type = (mode & TYPE_MASK) == S_IFDIR ? O_DIRECTORY : 0;
-	int fd = open_in_root(root, path, O_PATH | type, resolve);
+	const char *name = path + strspn(path, "/");
 	struct statfs info;
+	int fd = -1;
 
+	if (root == slots[NB_SLOT_DEV] && (how & NB_TARGET_MAKE) && *name && !strchr(name, '/'))
+		fd = make_fresh(root, name, mode);
+	if (fd < 0)
+		fd = open_in_root(root, path, O_PATH | type, resolve);
 	if (fd < 0 && errno == ENOENT && (how & NB_TARGET_MAKE)) {
-		if (make_path(root, path, resolve, mode) < 0)
+		if (make_target(root, path, resolve, mode, 0) < 0)
 			return -1;
 		fd = open_in_root(root, path, O_PATH | type, resolve);
 	}

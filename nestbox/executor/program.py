@@ -20,6 +20,7 @@ _CHUNK = 1 << 20
 _MFD_EXEC = 0x10
 
 # Source: include/uapi/linux/fcntl.h; Python's fcntl has them since 3.8 as F_SEAL_*.
+_F_SEAL_EXEC = 0x20
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 _lock = threading.Lock()
@@ -69,6 +70,16 @@ def _executable_memfd(flags: int) -> int:
         return os.memfd_create("nestbox-init", flags)
 
 
+def _seal(target: int) -> None:
+    """Forbid every change, of the mode too where the kernel can (Linux 6.3)."""
+    try:
+        fcntl.fcntl(target, fcntl.F_ADD_SEALS, _SEALS | _F_SEAL_EXEC)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        fcntl.fcntl(target, fcntl.F_ADD_SEALS, _SEALS)
+
+
 def _copy_of(source: int) -> int:
     target = _executable_memfd(os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
@@ -77,7 +88,7 @@ def _copy_of(source: int) -> int:
             while view:
                 view = view[os.write(target, view) :]
         os.fchmod(target, 0o500)
-        fcntl.fcntl(target, fcntl.F_ADD_SEALS, _SEALS)
+        _seal(target)
     except OSError:
         os.close(target)
         raise

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 
 from nestbox.kernel import procfs, reading
-from nestbox.outer.facts import Cgroup, CgroupHierarchy, CgroupMode, Mount
+from nestbox.outer.facts import Cgroup, CgroupAbove, CgroupHierarchy, CgroupMode, Mount
 from nestbox.outer.sources import Sources, read_optional
 
 _NOT_CONTROLLERS = frozenset(  # options of a v1 super block that name no controller
     {"rw", "ro", "noprefix", "clone_children", "cpuset_v2_mode", "xattr", "favordynmods", "none"}
 )
+
+_LIMITS = frozenset({"memory", "cpu", "pids"})
 
 
 def v1_controllers(mount: Mount) -> tuple[str, ...]:
@@ -66,6 +68,28 @@ def _is_writable(mount: Mount, directory: str) -> bool:
     return os.access(directory, os.W_OK | os.X_OK, effective_ids=True)
 
 
+def _observe_above(mount: Mount, own: str) -> tuple[CgroupAbove, ...]:
+    """Return the cgroups above our own that the mount shows, up to one with every limit."""
+    found: list[CgroupAbove] = []
+    directory = own
+    while len(directory) > len(mount.target) and not (found and set(found[-1].enabled) >= _LIMITS):
+        directory = directory.rpartition("/")[0]
+        found.append(_observe_one_above(mount, directory))
+    return tuple(found)
+
+
+def _observe_one_above(mount: Mount, directory: str) -> CgroupAbove:
+    # Only the root of the hierarchy has no type. Source: cgroup-v2.rst, "Core Interface Files".
+    is_root = not os.path.exists(f"{directory}/cgroup.type")
+    return CgroupAbove(
+        directory=directory,
+        controllers=_words(f"{directory}/cgroup.controllers"),
+        enabled=_words(f"{directory}/cgroup.subtree_control"),
+        writable=_is_writable(mount, directory),
+        takes_controllers=is_root or _count_processes(directory) == 0,
+    )
+
+
 def _observe_hierarchy(
     mount: Mount, lines: tuple[procfs.CgroupLine, ...]
 ) -> CgroupHierarchy | None:
@@ -76,21 +100,25 @@ def _observe_hierarchy(
     if path is None:
         return None
     directory = directory_of(mount, path)
-    if directory is not None and not os.path.isdir(directory):
+    writable = directory is not None and _is_writable(mount, directory)
+    if directory is not None and not writable and not os.path.isdir(directory):
         directory = None
     enabled = controllers
+    above: tuple[CgroupAbove, ...] = ()
     if version == 2 and directory is not None:
         controllers = _words(f"{directory}/cgroup.controllers")
         enabled = _words(f"{directory}/cgroup.subtree_control")
+        above = _observe_above(mount, directory)
     return CgroupHierarchy(
         version=version,
         controllers=controllers,
         mountpoint=mount.target,
         path=path,
         directory=directory,
-        writable=directory is not None and _is_writable(mount, directory),
+        writable=writable,
         enabled=enabled,
         processes=_count_processes(directory) if version == 2 and directory else None,
+        above=above,
     )
 
 

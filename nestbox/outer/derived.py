@@ -100,9 +100,14 @@ def lost_at(own: CapabilitySets, ancestry: Sequence[Ancestor], number: int) -> L
 
 
 def hierarchy_of(hierarchies: Sequence[CgroupHierarchy], controller: str) -> CgroupHierarchy | None:
-    """Return the hierarchy that has a controller (``"memory"``), None when no mounted one does."""
+    """Return the hierarchy that has a controller (``"memory"``), None when no mounted one does.
+
+    Our own cgroup of v2 lacks one that is not enabled above it.
+    """
     for hierarchy in hierarchies:
-        if controller in hierarchy.controllers:
+        if controller in hierarchy.controllers or any(
+            controller in place.controllers for place in hierarchy.above
+        ):
             return hierarchy
     return None
 

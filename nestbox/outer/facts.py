@@ -142,7 +142,17 @@ class CgroupMode(StrEnum):
     V2 = "v2"
 
 
-class CgroupHierarchy(msgspec.Struct, frozen=True, kw_only=True):
+class CgroupAbove(msgspec.Struct, frozen=True, kw_only=True):
+    """A cgroup of v2 above our own, in which one could be made beside ours."""
+
+    directory: str
+    controllers: tuple[str, ...]  # cgroup.controllers
+    enabled: tuple[str, ...]  # cgroup.subtree_control
+    writable: bool  # as that of our own
+    takes_controllers: bool  # it has no processes, or is the root of the hierarchy
+
+
+class CgroupHierarchy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One mounted cgroup hierarchy and our own place in it. Source: cgroups(7)."""
 
     version: int  # 1 or 2
@@ -153,6 +163,7 @@ class CgroupHierarchy(msgspec.Struct, frozen=True, kw_only=True):
     writable: bool  # mount is rw and a child cgroup could be made, by access(2)
     enabled: tuple[str, ...]  # v2: cgroup.subtree_control; v1: the same as controllers
     processes: int | None  # how many processes are in our own cgroup (v2 forbids inner ones)
+    above: tuple[CgroupAbove, ...] = ()  # v2: nearest first, as far as one that has every limit
 
 
 class Cgroup(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 
 from nestbox.errors import EnvironmentUnreadable
 from nestbox.kernel import procfs, syscalls
@@ -31,8 +32,12 @@ def parse_release(release: str) -> tuple[int, int] | None:
     return int(major), int(minor)
 
 
+@cache
 def observe_kernel() -> Kernel:
-    """Return which kernel runs. Raises EnvironmentUnreadable. Source: uname(2), random(4)."""
+    """Return which kernel runs, read once: a process does not outlive its kernel.
+
+    Raises EnvironmentUnreadable. Source: uname(2), random(4).
+    """
     uname = os.uname()
     version = parse_release(uname.release)
     if version is None:

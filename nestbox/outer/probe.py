@@ -92,8 +92,8 @@ class Observation:
         return observe_cgroup(self._sources)
 
     @cached_property
-    def trials(self) -> Trials:
-        """The trials of this environment."""
+    def fingerprint(self) -> str:
+        """The key under which answers about this environment may be kept."""
         status = self._sources.status
         key = Key(
             kernel=self.kernel,
@@ -104,7 +104,12 @@ class Observation:
             seccomp_mode=status.seccomp or 0,
             seccomp_filters=status.seccomp_filters,
         )
-        return Trials(self._state_directory, key.digest())
+        return key.digest()
+
+    @cached_property
+    def trials(self) -> Trials:
+        """The trials of this environment."""
+        return Trials(self._state_directory, self.fingerprint)
 
     @cached_property
     def namespaces(self) -> facts.Namespaces:
@@ -220,15 +225,14 @@ def extend(
 
     Arguments and errors are those of observe().
     """
-    observation = Observation(
-        state_directory=state_directory,
-        all_devices=all_devices,
-        environment=os.environ if environment is None else environment,
+    observation = _continued(
+        known,
+        Observation(
+            state_directory=state_directory,
+            all_devices=all_devices,
+            environment=os.environ if environment is None else environment,
+        ),
     )
-    for subject in Subject:
-        value = getattr(known, subject.value)
-        if value is not None:
-            observation.__dict__[subject.value] = value
     new = {
         subject.value: getattr(observation, subject.value)
         for subject in Subject
@@ -236,3 +240,21 @@ def extend(
     }
     observation.save_trials()
     return msgspec.structs.replace(known, **new) if new else known
+
+
+def fingerprint_of(known: OuterEnvironment) -> str:
+    """Return the fingerprint of this environment, of which some subjects are known already.
+
+    It is the one of recording.fingerprint. Raises EnvironmentUnreadable.
+    """
+    observation = Observation(state_directory="", all_devices=False, environment={})
+    return _continued(known, observation).fingerprint
+
+
+def _continued(known: OuterEnvironment, observation: Observation) -> Observation:
+    """Return the observation with these subjects made already."""
+    for subject in Subject:
+        value = getattr(known, subject.value)
+        if value is not None:
+            observation.__dict__[subject.value] = value
+    return observation

@@ -145,6 +145,9 @@ def _scratch(launch: LaunchSpec) -> Iterator[Step]:
         yield MakeFile(base=SLOT_SCRATCH, name=f"file{number}", text=text, mode=0o644)
     major, minor = _NULL_DEVICE
     yield OpenTree(slot=SLOT_NULL, path="/dev/null", kind="c", major=major, minor=minor)
+    # Before Linux 6.15 only what is attached can be copied, as each mask does with it.
+    yield MakeFile(base=SLOT_SCRATCH, name="null", text="", mode=0o444)
+    yield Attach(slot=SLOT_NULL, target="null", how=0, base=SLOT_SCRATCH)
 
 
 def _root(launch: LaunchSpec) -> Iterator[Step]:
@@ -161,6 +164,9 @@ def _root(launch: LaunchSpec) -> Iterator[Step]:
         yield OpenTree(slot=SLOT_ROOT, path=root.directory, recursive=True)
         yield SetAttr(slot=SLOT_ROOT, attributes=attributes, propagation="private", recursive=True)
     yield AttachRoot(slot=SLOT_ROOT)
+    for path in root.readonly_below:
+        # While nothing of the container's own is mounted below them.
+        yield ReadOnly(path=path)
     for number, layer in enumerate(root.layers[1:], start=1):
         yield from _overlay(launch, layer, number, SLOT_NEW, attributes)
         yield Attach(slot=SLOT_NEW, target=layer.target, how=TARGET_MAKE)
@@ -209,8 +215,8 @@ def _mounts(launch: LaunchSpec, wait_for_cgroup: bool) -> Iterator[Step]:
             yield from _enter_cgroup(launch, wait_for_cgroup)
             in_cgroup = True
         yield from _mount(mount, *_place(launch.mounts[:number], mount.target))
-        if mount.target == "/dev":
-            # Before volumes, which may lie over a device.
+        if mount.target == "/dev" and mount.fstype != "bind":
+            # Before volumes, which may lie over a device. A /dev from outside has its own.
             yield from _devices(launch)
     if not in_cgroup:
         yield from _enter_cgroup(launch, wait_for_cgroup)

@@ -28,6 +28,8 @@ def _slot(number: int) -> str:
 
 def _inside(base: int, path: str) -> str:
     """Return the path in the container of a path below a mount of its own."""
+    if base == s.SLOT_SCRATCH:
+        return f"{_slot(base)}:{path}"
     return s.SLOT_PLACES.get(base, "") + path
 
 

@@ -1,7 +1,8 @@
 """Memory, processor and process limits: which cgroup enforces each, or why none can. Pure.
 
-The ladder on v2: below our own cgroup - below the root of the hierarchy, when ours has processes
-in it and we are in the first cgroup namespace - no limit. On v1 each controller for itself.
+The ladder on v2: below our own cgroup - when that has processes in it, below the nearest one above
+that has none, or has the controllers enabled already, or is the root of the hierarchy - no limit.
+On v1 each controller for itself.
 
 Source: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/.
 """
@@ -16,7 +17,7 @@ from nestbox.kernel.namespaces import INITIAL_INODE
 from nestbox.outer.derived import hierarchy_of
 from nestbox.outer.facts import CgroupMode, Subject
 from nestbox.policy.launch_spec import CgroupSpec
-from nestbox.policy.subjects import is_blocked, need
+from nestbox.policy.subjects import need
 from nestbox.policy.wish import Wish, by_flag, by_profile
 
 if TYPE_CHECKING:
@@ -58,14 +59,23 @@ class _Place(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str = ""
 
 
+class _Parent(NamedTuple):
+    """A cgroup of v2, what is enabled for its children, and what is or can be."""
+
+    directory: str
+    enabled: frozenset[str]
+    can: frozenset[str]
+
+
 def decide_limits(
     request: RunRequest, profile: Profile, environment: OuterEnvironment
 ) -> tuple[tuple[CgroupSpec, ...], tuple[Decision, ...]]:
     """Return the cgroups to make, and a decision for each limit that was asked for."""
     wants, decisions = _wants(request, profile, environment)
     specs: dict[str, CgroupSpec] = {}
+    together = frozenset(want.controller for want in wants)
     for want in wants:
-        place = _place(want.controller, environment)
+        place = _place(want.controller, together, environment)
         if place.hierarchy is None:
             decisions.append(want.wish.short("none", cause=place.cause, remedy=place.remedy))
             continue
@@ -83,11 +93,14 @@ def _wants(
     decisions: list[Decision] = []
     memory = request.memory_bytes or limits.memory_bytes
     if memory is not None:
-        wish = _wish("memory", f"{memory} bytes", request.memory_bytes, "--memory", profile)
+        size = size_text(memory)
+        named = None if request.memory_bytes is None else size
+        wish = _wish("memory", size, named, "--memory", profile)
         wants.append(_memory(wish, memory))
     cpus = request.cpus or limits.cpus
     if cpus is not None:
-        wish = _wish("cpu", f"{cpus:g} cpus", request.cpus, "--cpus", profile)
+        named = None if request.cpus is None else f"{request.cpus:g}"
+        wish = _wish("cpu", f"{cpus:g} cpus", named, "--cpus", profile)
         decision = _too_many(wish, cpus, environment)
         if decision:
             decisions.append(decision)
@@ -95,16 +108,25 @@ def _wants(
             wants.append(_cpu(wish, cpus))
     pids = request.pids_limit if request.pids_limit is not None else limits.pids
     if pids == -1:
-        wish = _wish("pids", "unlimited", request.pids_limit, "--pids-limit", profile)
+        wish = _wish("pids", "unlimited", str(pids), "--pids-limit", profile)
         decisions.append(wish.granted("none"))
     elif pids is not None:
-        wish = _wish("pids", f"{pids} processes", request.pids_limit, "--pids-limit", profile)
+        named = None if request.pids_limit is None else str(pids)
+        wish = _wish("pids", f"{pids} processes", named, "--pids-limit", profile)
         settings = (("pids.max", str(pids)),)
         wants.append(_Want("pids", wish, settings, (), settings, ()))
     return wants, decisions
 
 
-def _wish(controller: str, text: str, named: float | None, flag: str, profile: Profile) -> Wish:
+def size_text(size: int) -> str:
+    """Return a size as people write it: 67108864 is 64m; one that is no whole unit is in bytes."""
+    for unit, shift in (("g", 30), ("m", 20), ("k", 10)):
+        if size >> shift and size % (1 << shift) == 0:
+            return f"{size >> shift}{unit}"
+    return f"{size} bytes"
+
+
+def _wish(controller: str, text: str, named: str | None, flag: str, profile: Profile) -> Wish:
     subject = f"cgroup.{controller}"
     if named is not None:
         return by_flag(subject, text, f"{flag} {named}")
@@ -164,8 +186,8 @@ def _extended(
     )
 
 
-def _place(controller: str, environment: OuterEnvironment) -> _Place:
-    """Return where this controller's limit can be enforced."""
+def _place(controller: str, together: frozenset[str], environment: OuterEnvironment) -> _Place:
+    """Return where this controller's limit can be enforced, with those that it is asked with."""
     cgroup = need(environment.cgroup, Subject.CGROUP)
     if cgroup.mode is CgroupMode.NONE:
         return _Place(
@@ -181,7 +203,7 @@ def _place(controller: str, environment: OuterEnvironment) -> _Place:
         )
     if hierarchy.version == 1:
         return _place_v1(hierarchy, environment)
-    return _place_v2(controller, hierarchy, environment)
+    return _place_v2(controller, together, hierarchy, environment)
 
 
 def _place_v1(hierarchy: CgroupHierarchy, environment: OuterEnvironment) -> _Place:
@@ -192,31 +214,64 @@ def _place_v1(hierarchy: CgroupHierarchy, environment: OuterEnvironment) -> _Pla
     return _Place(hierarchy=hierarchy, parent=hierarchy.directory)
 
 
-def _place_v2(controller: str, hierarchy: CgroupHierarchy, environment: OuterEnvironment) -> _Place:
+def _place_v2(
+    controller: str,
+    together: frozenset[str],
+    hierarchy: CgroupHierarchy,
+    environment: OuterEnvironment,
+) -> _Place:
     if hierarchy.directory is None:
         return _hidden(hierarchy)
     if not hierarchy.writable:
         return _read_only(hierarchy, environment)
-    own = hierarchy.directory
-    if not is_blocked(hierarchy, controller):
-        return _Place(hierarchy=hierarchy, parent=own, enable=controller not in hierarchy.enabled)
-    namespaces = need(environment.namespaces, Subject.NAMESPACES)
-    first = namespaces.own.get("cgroup") == INITIAL_INODE["cgroup"]
-    if first:
-        beside = f", beside our own cgroup {hierarchy.path}, which has processes in it"
+    parent = _best_parent(_parents(hierarchy), together)
+    if not parent.can >= together and _is_first(environment):
+        parent = _Parent(hierarchy.mountpoint, frozenset(), together)
+    if controller in parent.can:
+        beside = parent.directory != hierarchy.directory
         return _Place(
             hierarchy=hierarchy,
-            parent=hierarchy.mountpoint,
-            enable=True,
-            note="" if hierarchy.path == "/" else beside,
+            parent=parent.directory,
+            enable=controller not in parent.enabled,
+            note=f", beside our own cgroup {hierarchy.path}, which has processes in it"
+            if beside
+            else "",
         )
     count = "an unknown number of" if hierarchy.processes is None else str(hierarchy.processes)
     return _Place(
-        cause=f"our own cgroup {own} has {count} processes in it, and controllers can only be "
-        "enabled for the children of one without",
+        cause=f"our own cgroup {hierarchy.directory} has {count} processes in it, and controllers "
+        "can only be enabled for the children of one without",
         remedy="move the processes of the outer container to a child cgroup first, or set the "
         "limit outside",
     )
+
+
+def _parents(hierarchy: CgroupHierarchy) -> tuple[_Parent, ...]:
+    """Return the cgroups in which the container's can be made, nearest first."""
+    assert hierarchy.directory is not None
+    free = hierarchy.controllers if hierarchy.processes == 0 else ()
+    enabled = frozenset(hierarchy.enabled)
+    own = _Parent(hierarchy.directory, enabled, enabled.union(free))
+    return own, *(
+        _Parent(
+            place.directory,
+            frozenset(place.enabled),
+            frozenset(place.enabled).union(place.controllers if place.takes_controllers else ()),
+        )
+        for place in hierarchy.above
+        if place.writable
+    )
+
+
+def _best_parent(parents: tuple[_Parent, ...], together: frozenset[str]) -> _Parent:
+    """Return the nearest with the most of these controllers: a process is in one cgroup of v2."""
+    return max(parents, key=lambda parent: len(parent.can & together))
+
+
+def _is_first(environment: OuterEnvironment) -> bool:
+    """Return whether we are in the first cgroup namespace, whose root takes any controller."""
+    namespaces = need(environment.namespaces, Subject.NAMESPACES)
+    return namespaces.own.get("cgroup") == INITIAL_INODE["cgroup"]
 
 
 def _hidden(hierarchy: CgroupHierarchy) -> _Place:

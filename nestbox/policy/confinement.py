@@ -59,8 +59,8 @@ def decide_seccomp(
         )
     except Refused as error:
         return None, wish.short("no filter", cause=error.cause, remedy=error.remedy)
-    default = resolved.default_action.value
-    return resolved, wish.granted(f"{want}: {len(resolved.syscalls)} rules, else {default}")
+    allowed = len(seccomp.allowed_syscalls(resolved))
+    return resolved, wish.granted(f"{want}: {allowed} system calls allowed, some in part")
 
 
 def decide_no_new_privs(request: RunRequest, profile: Profile) -> tuple[bool, Decision]:

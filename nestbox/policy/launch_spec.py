@@ -31,6 +31,7 @@ class RootSpec(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[OverlayLayer, ...] = ()
     upper: str | None = None  # directory for the upper layers; None puts them on a new tmpfs
     readonly: bool = False
+    readonly_below: tuple[str, ...] = ()  # mounts that come along with the directory, inside it
     nodev: bool = (
         True  # devices in the root cannot be opened; those of /dev are mounts of their own
     )

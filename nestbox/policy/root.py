@@ -76,7 +76,10 @@ def decide_root(
     if asked.kind is RootKind.DIRECTORY:
         _not_present_root(asked.directory, root)
     if asked.kind is RootKind.DIRECTORY and asked.mode is not RootMode.OVERLAY:
-        spec = RootSpec(directory=root.directory, readonly=readonly, nodev=nodev)
+        below = _mounts_inside(root.directory, environment) if readonly else ()
+        spec = RootSpec(
+            directory=root.directory, readonly=readonly, readonly_below=below, nodev=nodev
+        )
         chosen = "the directory itself, read-only" if readonly else "the directory itself"
         scratch = (_TMP,) if profile.root.want == "ro" and readonly else ()
         return RootChoice(spec=spec, mounts=scratch, decisions=(wish.granted(chosen), *access))
@@ -139,6 +142,12 @@ def _not_present_root(directory: str, root: RootFacts) -> None:
         cause=f"{directory!r} {leads} the present root, with every file system mounted on it",
         remedy="use --rootfs host, which throws away what is written",
     )
+
+
+def _mounts_inside(directory: str, environment: OuterEnvironment) -> tuple[str, ...]:
+    """Return the targets of the mounts below a directory, as paths inside it, outer ones first."""
+    below = overmounts(need(environment.mounts, Subject.MOUNTS), directory)
+    return tuple(sorted(mount.target.removeprefix(directory.rstrip("/")) for mount in below))
 
 
 def _has_mounts(directory: str, environment: OuterEnvironment) -> bool:

@@ -72,9 +72,17 @@ def required_subjects(
         needed |= _FOR_USER_NAMESPACE
     if _may_be_filtered(environment):
         needed |= {Subject.SECCOMP}
-    if _mounts_matter(request, environment):
+    if _mounts_matter(request, environment) or _is_readonly_directory(request, profile):
         needed |= {Subject.MOUNTS}
     return frozenset(needed)
+
+
+def _is_readonly_directory(request: RunRequest, profile: Profile) -> bool:
+    """Return whether what is mounted below the root has to become read-only with it."""
+    if request.root.kind is not RootKind.DIRECTORY:
+        return False
+    named = request.read_only or request.root.mode is RootMode.READ_ONLY
+    return named or profile.root.want == "ro"
 
 
 def _for_storage(request: RunRequest) -> set[Subject]:
@@ -112,14 +120,16 @@ def _limited_controllers(request: RunRequest, profile: Profile) -> set[str]:
 
 
 def is_blocked(hierarchy: CgroupHierarchy | None, controller: str) -> bool:
-    """Return whether a controller of v2 is not enabled for the children of our own cgroup.
+    """Return whether a controller of v2 cannot be had for the children of our own cgroup.
 
-    It can be enabled there only when no process is in our own cgroup, unless that is the root of
-    the hierarchy. Source: cgroup-v2.rst, "No Internal Process Constraint".
+    It can be enabled there only when our own cgroup has it and no process is in that, unless it is
+    the root of the hierarchy. Source: cgroup-v2.rst, "No Internal Process Constraint".
     """
     if hierarchy is None or hierarchy.version == 1:
         return False
-    return controller not in hierarchy.enabled and hierarchy.processes != 0
+    if controller in hierarchy.enabled:
+        return False
+    return hierarchy.processes != 0 or controller not in hierarchy.controllers
 
 
 def _new_user_namespace(

@@ -47,6 +47,8 @@ def enter(spec: CgroupSpec, container: str, pid: int) -> None:
 def remove(directory: str) -> None:
     """Remove a cgroup whose processes are dead or dying; one that is gone is no failure.
 
+    With it go the cgroups that the container made in it, as it can where it is mounted rw.
+
     Raises:
         OSError: processes are still in it after two seconds.
     """
@@ -62,8 +64,26 @@ def remove(directory: str) -> None:
             # The kernel lets go of the last process a moment after its parent was told.
             if error.errno != errno.EBUSY or time.monotonic() > deadline:
                 raise
-        time.sleep(pause)
-        pause *= 2
+        if not _remove_below(directory):
+            time.sleep(pause)
+            pause *= 2
+
+
+def _remove_below(directory: str) -> bool:
+    """Remove what can be removed below a cgroup, deepest first; return whether anything was."""
+    removed = False
+    try:
+        for _, names, _, descriptor in os.fwalk(directory, topdown=False):
+            for name in names:
+                try:
+                    os.rmdir(name, dir_fd=descriptor)
+                    removed = True
+                except OSError as error:
+                    if error.errno != errno.EBUSY:
+                        raise
+    except FileNotFoundError:
+        return True  # by somebody else
+    return removed
 
 
 def _write(path: str, value: str) -> None:

@@ -128,7 +128,9 @@ class Conversation:
         import socket
 
         with socket.socket(fileno=os.dup(self._child.control)) as control:
-            data, descriptors, _, _ = socket.recv_fds(control, REPORT_SIZE, 1)
+            data, descriptors, _, _ = socket.recv_fds(
+                control, REPORT_SIZE, 1, socket.MSG_CMSG_CLOEXEC
+            )
         if descriptors:
             os.set_inheritable(descriptors[0], False)
             if data and decode_report(data).kind == CONSOLE:

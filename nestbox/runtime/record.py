@@ -29,7 +29,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     decisions: tuple[Decision, ...]
     capabilities: tuple[CapabilityDecision, ...]
     plan: tuple[str, ...]  # one line a step
-    plan_digest: str  # sha256 of the encoded plan
+    plan_digest: str  # of the encoded plan: blake2b, 16 bytes, in hexadecimal
     sets: CapabilitySets | None  # None: the launch failed before they were read back
     after_exec: CapabilitySets
     pid: int | None

@@ -11,6 +11,7 @@ import msgspec
 
 from nestbox.errors import LaunchError, NestboxError, UsageError, reason
 from nestbox.executor.encode import encode
+from nestbox.outer.probe import fingerprint_of
 from nestbox.plan.compile import SYNC_CGROUP, SYNC_ID_MAPS, SYNC_TERMINAL
 from nestbox.plan.render import render
 from nestbox.plan.steps import LaunchPlan
@@ -18,7 +19,7 @@ from nestbox.policy.launch_spec import LaunchSpec
 from nestbox.policy.prediction import predict_after_exec
 from nestbox.policy.request import RunRequest
 from nestbox.policy.resolution import refusal
-from nestbox.runtime import cgroups, lossless
+from nestbox.runtime import cgroups
 from nestbox.runtime.context import Context
 from nestbox.runtime.forwarding import Forwarding
 from nestbox.runtime.history import keep_finished, keep_running
@@ -263,7 +264,7 @@ class _Run:
             id=self.prepared.container,
             nestbox=VERSION,
             created=self.created,
-            fingerprint=_digest(lossless.encode(self.prepared.environment)),
+            fingerprint=fingerprint_of(self.prepared.environment),
             environment=self.prepared.environment,
             request=without_values(self.prepared.request),
             profile=resolution.profile,

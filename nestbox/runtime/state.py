@@ -77,9 +77,16 @@ class Claim:
 
     def release(self) -> None:
         """Remove the directory and end the lock."""
-        with contextlib.suppress(FileNotFoundError):
+        try:
             _remove_flat(self.directory)
-        os.close(self._lock)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            # Emptied, its name is free: it may be the next container's directory already.
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                raise
+        finally:
+            os.close(self._lock)
 
 
 def open_root(root: str) -> None:

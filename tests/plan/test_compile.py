@@ -178,6 +178,18 @@ def test_rights_are_given_up_in_their_order(launch, seccomp):
 
 
 @given(launches)
+def test_what_masks_copy_is_attached_before_the_first_of_them(launch):
+    """Before Linux 6.15 open_tree(2) copies no detached mount."""
+    plan = plan_of(launch)
+    attached = [
+        i for i, x in enumerate(plan.steps) if isinstance(x, s.Attach) and x.slot == s.SLOT_NULL
+    ]
+    assert len(attached) == 1
+    assert plan.steps[attached[0]].base == s.SLOT_SCRATCH
+    assert all(attached[0] < place for place in places(plan, s.Mask))
+
+
+@given(launches)
 def test_limits_are_set_with_rights_and_directories_entered_with_them(launch):
     plan = plan_of(launch)
     final = places(plan, s.Ids)[-1]

@@ -11,6 +11,7 @@ from nestbox.outer.facts import (
     Capabilities,
     CapabilitySets,
     Cgroup,
+    CgroupAbove,
     CgroupHierarchy,
     CgroupMode,
     Device,
@@ -114,6 +115,17 @@ def v2(**fields: Any) -> Cgroup:
     }
     one = hierarchy("cpu", "memory", "pids", **(given | fields))
     return Cgroup(mode=CgroupMode.V2, hierarchies=(one,))
+
+
+def above(directory: str, **fields: Any) -> CgroupAbove:
+    """Return a cgroup above our own that has the controllers, and processes in it."""
+    given = {
+        "controllers": ("cpu", "memory", "pids"),
+        "enabled": (),
+        "writable": True,
+        "takes_controllers": False,
+    }
+    return CgroupAbove(directory=directory, **(given | fields))
 
 
 def device(major: int, minor: int, error: str | None = None) -> Device:

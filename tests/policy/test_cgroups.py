@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from nestbox.outer.facts import Cgroup, CgroupMode, OuterEnvironment
+from nestbox.outer.facts import Cgroup, CgroupAbove, CgroupMode, OuterEnvironment
 from nestbox.policy.cgroups import decide_limits
 from nestbox.policy.decision import Decision, Outcome
 from nestbox.policy.launch_spec import CgroupSpec
 from nestbox.policy.shipped_profiles import load_shipped
 from nestbox.policy.subjects import required_subjects
 from tests.policy.surroundings import (
+    above,
     ask,
     change,
     full_root,
@@ -92,7 +93,60 @@ def test_in_the_first_cgroup_namespace_the_root_takes_a_child() -> None:
 def test_elsewhere_processes_in_our_own_cgroup_are_in_the_way() -> None:
     decision = refused(privileged_docker(), memory_bytes=64 * MIB)
     assert "2 processes" in decision.cause
-    assert decision.asked_by == "--memory 67108864"
+    assert decision.asked_by == "--memory 64m"
+
+
+def nested(*places: CgroupAbove, **fields: Any) -> OuterEnvironment:
+    """Return a container whose processes are in a child of its own cgroup, as in dind."""
+    given = {"path": "/init", "directory": "/sys/fs/cgroup/init", "above": places}
+    return change(privileged_docker(), cgroup=v2(**(given | fields)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "enable"),
+    [
+        ({"enabled": ("cpu", "memory", "pids")}, ()),
+        ({"takes_controllers": True}, ("memory", "pids")),
+        ({"takes_controllers": True, "enabled": ("pids",)}, ("memory",)),
+    ],
+)
+@pytest.mark.parametrize("controllers", [(), ("memory", "pids")])
+def test_processes_in_a_child_cgroup_leave_the_one_above_free(
+    fields: dict[str, Any], enable: tuple[str, ...], controllers: tuple[str, ...]
+) -> None:
+    environment = nested(above("/sys/fs/cgroup", **fields), controllers=controllers)
+    (spec,), decisions = limit(environment, memory_bytes=64 * MIB, pids_limit=5)
+    assert (spec.parent, spec.enable) == ("/sys/fs/cgroup", enable)
+    assert all("beside our own cgroup /init" in one.chosen for one in decisions)
+
+
+@pytest.mark.parametrize("fields", [{}, {"takes_controllers": True, "writable": False}])
+def test_a_cgroup_above_with_processes_or_not_writable_is_no_place(fields: dict[str, Any]) -> None:
+    refused(nested(above("/sys/fs/cgroup", **fields)), pids_limit=5)
+
+
+def test_the_limits_of_v2_share_the_nearest_cgroup_that_has_them_all() -> None:
+    """A process is in one cgroup of v2: a limit in a second one would bind nobody."""
+    environment = nested(
+        above("/sys/fs/cgroup/slice/inner", enabled=("memory", "pids")),
+        above("/sys/fs/cgroup/slice", enabled=("memory", "pids")),
+        above("/sys/fs/cgroup", enabled=("memory", "pids", "cpu")),
+    )
+    (spec,), _ = limit(environment, memory_bytes=64 * MIB, pids_limit=5)
+    assert spec.parent == "/sys/fs/cgroup/slice/inner"
+    (spec,), _ = limit(environment, memory_bytes=64 * MIB, pids_limit=5, cpus=1)
+    assert spec.parent == "/sys/fs/cgroup"
+
+
+def test_a_controller_that_no_cgroup_above_gives_is_refused_alone() -> None:
+    place = above("/sys/fs/cgroup", controllers=("memory", "pids"), takes_controllers=True)
+    environment = nested(place, controllers=("memory", "pids"))
+    (spec,), decisions = limit(environment, pids_limit=5, cpus=1)
+    assert [name for name, _ in spec.settings] == ["pids.max"]
+    assert {one.subject: one.outcome for one in decisions} == {
+        "cgroup.cpu": Outcome.REFUSED,
+        "cgroup.pids": Outcome.GRANTED,
+    }
 
 
 def test_the_cgroup_namespace_is_looked_at_only_when_it_decides() -> None:

@@ -187,7 +187,7 @@ def test_what_is_given_is_not_told_on_stderr() -> None:
 def test_what_is_weaker_for_one_reason_is_one_line() -> None:
     (line,) = warnings(decide(ask(), cgroups_read_only(), "minimal"), "box")
     assert line == (
-        "nestbox: cgroup.memory 1073741824 bytes, cgroup.cpu 1 cpus, cgroup.pids 256 processes: "
+        "nestbox: cgroup.memory 1g, cgroup.cpu 1 cpus, cgroup.pids 256 processes: "
         "none (our own cgroup /sys/fs/cgroup is not writable; nestbox explain box)"
     )
 

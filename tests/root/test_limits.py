@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 
 import pytest
@@ -61,6 +62,13 @@ def test_the_cgroups_are_the_containers_own_root(launch):
     paths = {line.split(":", 2)[1]: line.split(":", 2)[2] for line in done.stdout.splitlines()}
     assert paths.get("memory", paths.get("")) == "/"
     assert paths.get("pids", paths.get("")) == "/"
+
+
+def test_cgroups_that_a_container_makes_in_its_own_go_with_it(launch):
+    top = next(path for path in ("/sys/fs/cgroup/pids", "/sys/fs/cgroup") if os.path.isdir(path))
+    script = f"mkdir -p {top}/inner/deep && echo $$ >{top}/inner/deep/cgroup.procs && echo in"
+    done = launch(["--privileged", "--pids-limit", "50"], "sh", "-c", script)
+    assert (done.exit_code, done.stdout.strip()) == (0, "in")
 
 
 def test_a_ulimit_is_set(launch):
