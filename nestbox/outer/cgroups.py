@@ -68,7 +68,7 @@ def _is_writable(mount: Mount, directory: str) -> bool:
     return os.access(directory, os.W_OK | os.X_OK, effective_ids=True)
 
 
-def _observe_above(mount: Mount, own: str) -> tuple[CgroupAbove, ...]:
+def observe_above(mount: Mount, own: str) -> tuple[CgroupAbove, ...]:
     """Return the cgroups above our own that the mount shows, up to one with every limit."""
     found: list[CgroupAbove] = []
     directory = own
@@ -108,7 +108,7 @@ def _observe_hierarchy(
     if version == 2 and directory is not None:
         controllers = _words(f"{directory}/cgroup.controllers")
         enabled = _words(f"{directory}/cgroup.subtree_control")
-        above = _observe_above(mount, directory)
+        above = observe_above(mount, directory)
     return CgroupHierarchy(
         version=version,
         controllers=controllers,

@@ -28,6 +28,12 @@ TARGET_ON_PROC = 4
 TARGET_OPTIONAL = 8
 
 
+# What the runtime does while the executor waits: the reasons of Sync.
+SYNC_ID_MAPS = "id maps"
+SYNC_CGROUP = "cgroup"
+SYNC_TERMINAL = "terminal size"
+
+
 class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="step", tag=True):
     """The base of every step."""
 

@@ -12,9 +12,8 @@ import msgspec
 from nestbox.errors import LaunchError, NestboxError, UsageError, reason
 from nestbox.executor.encode import encode
 from nestbox.outer.probe import fingerprint_of
-from nestbox.plan.compile import SYNC_CGROUP, SYNC_ID_MAPS, SYNC_TERMINAL
 from nestbox.plan.render import render
-from nestbox.plan.steps import LaunchPlan
+from nestbox.plan.steps import SYNC_CGROUP, SYNC_ID_MAPS, SYNC_TERMINAL, LaunchPlan
 from nestbox.policy.launch_spec import LaunchSpec
 from nestbox.policy.prediction import predict_after_exec
 from nestbox.policy.request import RunRequest

@@ -6,7 +6,13 @@ import os
 
 import pytest
 
-from nestbox.outer.cgroups import directory_of, mode_of, observe_cgroup, v1_controllers
+from nestbox.outer.cgroups import (
+    directory_of,
+    mode_of,
+    observe_above,
+    observe_cgroup,
+    v1_controllers,
+)
 from nestbox.outer.facts import CgroupMode, Mount
 from nestbox.outer.sources import Sources
 
@@ -63,6 +69,35 @@ def test_controllers_of_version_1_are_the_options_that_name_one():
 )
 def test_the_mode_follows_from_the_versions_that_are_mounted(versions, mode):
     assert mode_of(frozenset(versions)) is mode
+
+
+def _cgroup(directory, enabled, processes="", root=False):
+    directory.mkdir(exist_ok=True)
+    (directory / "cgroup.controllers").write_text("cpu memory pids\n")
+    (directory / "cgroup.subtree_control").write_text(enabled)
+    (directory / "cgroup.procs").write_text(processes)
+    if not root:
+        (directory / "cgroup.type").write_text("domain\n")
+    return directory
+
+
+def test_the_cgroups_above_our_own_are_seen_nearest_first_up_to_the_mount(tmp_path):
+    top = _cgroup(tmp_path, "memory\n", "1\n", root=True)
+    busy = _cgroup(top / "busy", "", "7\n")
+    free = _cgroup(busy / "free", "memory pids\n")
+    found = observe_above(_mount("/", str(top)), str(free / "own"))
+    assert [(one.directory, one.enabled, one.takes_controllers) for one in found] == [
+        (str(free), ("memory", "pids"), True),
+        (str(busy), (), False),
+        (str(top), ("memory",), True),
+    ]
+    assert observe_above(_mount("/", str(top)), str(top)) == ()
+
+
+def test_above_a_cgroup_with_every_limit_nothing_is_looked_at(tmp_path):
+    full = _cgroup(_cgroup(tmp_path, "", root=True) / "full", "cpu memory pids\n")
+    (one,) = observe_above(_mount("/", str(tmp_path)), str(full / "own"))
+    assert one.directory == str(full)
 
 
 def test_this_process_is_listed_in_every_cgroup_that_is_found():

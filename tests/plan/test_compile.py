@@ -6,7 +6,8 @@ import msgspec
 from hypothesis import assume, given
 
 from nestbox.plan import steps as s
-from nestbox.plan.compile import SYNC_CGROUP, SYNC_ID_MAPS, compile_plan
+from nestbox.plan.compile import compile_plan
+from nestbox.plan.steps import SYNC_CGROUP, SYNC_ID_MAPS
 from tests.plan.launches import FILTER, PLAIN, filters, launches, plan_of, plans
 
 
