@@ -111,6 +111,7 @@ class _Run:
         self.plan: LaunchPlan = plan_of(prepared, context)
         self.encoded = encode(self.plan)
         self.created = _now()
+        self.left_behind = False
         clock.lap("compile")
 
     def run(self) -> Finished:
@@ -129,7 +130,7 @@ class _Run:
         held = claim(self.context.root, state)
         with contextlib.ExitStack() as undo:
             # The state names what is to be undone, so it goes last.
-            undo.callback(held.release)
+            undo.callback(self._let_go_of, held)
             finished = self._attended(held, undo)
         with contextlib.suppress(NestboxError):
             # The container has run; a record that cannot be kept does not make it a failure.
@@ -177,10 +178,28 @@ class _Run:
                 _make_volume(mount.source)
         if self.launch.root.upper is not None:
             _make_upper(self.launch.root.upper)
-            undo.callback(remove_tree, self.launch.root.upper)
+            undo.callback(self._remove, remove_tree, self.launch.root.upper)
         for spec in self.launch.cgroups:
-            undo.callback(cgroups.remove, cgroups.directory_of(spec, self.prepared.container))
+            directory = cgroups.directory_of(spec, self.prepared.container)
+            undo.callback(self._remove, cgroups.remove, directory)
             cgroups.create(spec, self.prepared.container)
+
+    def _remove(self, remove: Callable[[str], None], path: str) -> None:
+        """Remove what was made; one that is busy is told and does not cost the result."""
+        try:
+            remove(path)
+        except OSError as error:
+            self.left_behind = True
+            self.options.notice(
+                f"nestbox: {path} is left behind ({reason(error)}); a later run removes it"
+            )
+
+    def _let_go_of(self, held: Claim) -> None:
+        """End the claim, and leave the state if it names something that is still there."""
+        if self.left_behind:
+            held.let_go()
+        else:
+            held.release()
 
     def _stdio(self) -> Stdio:
         if self.launch.process.terminal:

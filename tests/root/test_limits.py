@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
+from pathlib import Path
 
 import pytest
+
+from tests.root.driver import end, expect_line
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -69,6 +73,34 @@ def test_cgroups_that_a_container_makes_in_its_own_go_with_it(launch):
     script = f"mkdir -p {top}/inner/deep && echo $$ >{top}/inner/deep/cgroup.procs && echo in"
     done = launch(["--privileged", "--pids-limit", "50"], "sh", "-c", script)
     assert (done.exit_code, done.stdout.strip()) == (0, "in")
+
+
+def test_a_cgroup_that_somebody_else_keeps_busy_costs_neither_the_result_nor_its_name(
+    nestbox, image
+):
+    name = f"{nestbox.prefix}-busy"
+    stranger = subprocess.Popen(["sleep", "60"])
+    try:
+        with nestbox.start(
+            "--name", name, "-i", "--pids-limit", "50", "--rootfs", f"{image}:overlay",
+            "--", "sh", "-c", "echo up; read line; exit 7",
+            stdin=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            expect_line(process, b"up")
+            (directory,) = Path("/sys/fs/cgroup").glob(f"**/nestbox-{name}")
+            (directory / "cgroup.procs").write_text(str(stranger.pid))
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            done = end(process)
+        assert done.exit_code == 7
+        assert "left behind" in done.stderr
+        assert (nestbox.state / name / "state.json").exists()
+    finally:
+        stranger.kill()
+        stranger.wait()
+    assert nestbox.run("--rootfs", f"{image}:overlay", "--", "true").exit_code == 0
+    assert not directory.exists()
+    assert not (nestbox.state / name).exists()
 
 
 def test_a_ulimit_is_set(launch):
