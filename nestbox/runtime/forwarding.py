@@ -37,26 +37,28 @@ _PATIENCE = 3  # the container is killed at the third request to end, as by dock
 
 
 class Forwarding:
-    """Signals arrive on a pipe, which is served together with the streams."""
+    """Signals arrive on a pipe, which is served together with the streams.
+
+    From the start they are held back, so that none is lost or ends us between the launch and
+    ``begin``: a container can be up before we are ready to hear of it.
+    """
 
     def __init__(self) -> None:
+        # The module signal comes too late, as loading it takes longer than a short container lives.
+        import _signal  # type: ignore[import-not-found,unused-ignore]
+
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
         self._saved: dict[int, Any] = {}
-        self._keep_children()
-        self._saved_wakeup = -1
-        self._ends_asked = 0
-
-    def _keep_children(self) -> None:
-        """Undo an ignored SIGCHLD, with which the kernel throws exit statuses away.
-
-        It is inherited from whoever started this program, and is set right before the launch: the
-        module signal comes too late, as loading it takes longer than a short container lives.
-        """
-        import _signal  # type: ignore[import-not-found,unused-ignore]
-
+        self._saved_wakeup: int | None = None
+        self._mask: set[int] | None = _signal.pthread_sigmask(
+            _signal.SIG_BLOCK, _signal.valid_signals()
+        )
+        # An ignored SIGCHLD is inherited from whoever started this program, and makes the kernel
+        # throw exit statuses away.
         if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN:
             self._saved[_signal.SIGCHLD] = _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        self._ends_asked = 0
 
     def begin(self) -> None:
         """Take the signals over."""
@@ -70,6 +72,15 @@ class Forwarding:
         for number in signal.valid_signals() - own:
             if signal.getsignal(number) is not None:
                 self._saved[number] = signal.signal(number, ignore)
+        self._let_through()
+
+    def _let_through(self) -> None:
+        """Let the signals through that were held back; they arrive now."""
+        import _signal
+
+        if self._mask is not None:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
+            self._mask = None
 
     def connect(self, pump: Pump, launched: Launched, terminal: int) -> None:
         """Serve the signals that came and those that will, until the container has ended."""
@@ -92,12 +103,13 @@ class Forwarding:
 
     def end(self) -> None:
         """Give the signals back and close the pipe."""
-        if self._saved:
-            import signal
+        import signal
 
-            for number, handler in self._saved.items():
-                signal.signal(number, handler)
+        for number, handler in self._saved.items():
+            signal.signal(number, handler)
+        if self._saved_wakeup is not None:
             signal.set_wakeup_fd(self._saved_wakeup)
+        self._let_through()
         os.close(self._read)
         os.close(self._write)
 

@@ -142,7 +142,10 @@ class _Run:
         stdio = self._stdio()
         undo.callback(stdio.close)
         self.clock.lap("create")
-        forwarding = Forwarding() if self.options.forward_signals else None
+        forwarding = None
+        if self.options.forward_signals:
+            forwarding = Forwarding()
+            undo.callback(forwarding.end)
         conversation = self._start(stdio)
         try:
             start = start_time(conversation.pid)
@@ -151,7 +154,6 @@ class _Run:
             record = self._record(pid=conversation.pid)
             if forwarding is not None:
                 # Importing and installing costs two milliseconds that the executor needs anyway.
-                undo.callback(forwarding.end)
                 forwarding.begin()
         except BaseException:
             conversation.abandon()
