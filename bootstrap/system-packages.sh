@@ -78,6 +78,7 @@ find_missing() {
 			need busybox-static has_static_busybox
 			need libcap2-bin has_command capsh
 			need libcap2-bin has_command setcap
+			need strace has_command strace
 			;;
 		check)
 			need clang has_command clang

@@ -16,6 +16,7 @@ import nestbox
 from nestbox.cli.main import run
 from nestbox.doctor.report import Report, Verdict
 from nestbox.outer.recording import load
+from tests.users import another_user
 
 RECORDINGS = Path(__file__).parents[1] / "doctor" / "recordings"
 PACKAGE = str(Path(nestbox.__file__).parents[1])
@@ -202,11 +203,8 @@ def test_what_capsh_drops_is_named_with_the_process_that_lost_it(tmp_path: Path)
 def test_a_user_without_rights_is_told_and_not_failed(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     done = subprocess.run(
-        [sys.executable, "-c", CALL, "doctor", "-o", "json"],
+        [*another_user(), sys.executable, "-c", CALL, "doctor", "-o", "json"],
         env={**os.environ, "PYTHONPATH": PACKAGE, "NESTBOX_STORAGE": "/nonexistent/storage"},
-        user=65534,
-        group=65534,
-        extra_groups=[],
         capture_output=True,
         text=True,
         timeout=60,

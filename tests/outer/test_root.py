@@ -19,6 +19,7 @@ from nestbox.outer.root import (
     parse_file_capabilities,
 )
 from nestbox.policy.paths import candidates
+from tests.users import another_user
 
 PASSWD = "root:x:0:0::/root:/bin/sh\n"
 PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -113,9 +114,8 @@ def test_a_root_that_may_not_be_read_is_refused(root):
         "try: observe_root(sys.argv[1], ('/bin/true',))\n"
         "except UsageError as error: print(error.cause)"
     )
-    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     done = subprocess.run(
-        [*command, sys.executable, "-c", script, str(root)],
+        [*another_user(), sys.executable, "-c", script, str(root)],
         capture_output=True,
         text=True,
         check=False,

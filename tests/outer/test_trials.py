@@ -15,6 +15,7 @@ from nestbox.outer import derived, probe
 from nestbox.outer.facts import Subject, Trial
 from nestbox.outer.sources import Sources
 from nestbox.outer.trials import Outcomes, Trials
+from tests.users import another_user
 
 KEY = "0" * 32
 FORGED = {"mnt": Trial(error="EFORGED")}
@@ -240,9 +241,11 @@ def test_a_limit_on_processes_is_an_error_in_words():
         "import resource; resource.setrlimit(resource.RLIMIT_NPROC, (1, 1));"
         "from nestbox.outer.trials import Trials; Trials('/proc/none', '0').mknod()"
     )
-    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     done = subprocess.run(
-        [*command, sys.executable, "-c", script], capture_output=True, text=True, check=False
+        [*another_user(), sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "EnvironmentUnreadable: cannot try in a child process" in done.stderr
     assert "resource temporarily unavailable" in done.stderr

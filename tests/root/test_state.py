@@ -7,6 +7,7 @@ import os
 import pytest
 
 from tests.root.driver import end, expect_line
+from tests.users import another_user
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -193,7 +194,7 @@ class TestNames:
 def test_another_user_has_a_state_directory_of_its_own(nestbox, tmp_path):
     """Without rights nestbox either runs with what a user namespace gives, or says why not."""
     done = nestbox.call(
-        ["setpriv", "--reuid=4000", "--regid=4000", "--clear-groups", *nestbox.command,
+        [*another_user(4000), *nestbox.command,
          "run", "--", "true"],
         env={"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": "/nonexistent", "HOME": "/nonexistent"},
     )  # fmt: skip
