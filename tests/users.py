@@ -21,6 +21,6 @@ def another_user(uid: int = 65534) -> list[str]:
     cover, tree = shlex.quote(str(closed[-1])), shlex.quote(str(TREE))
     script = (
         f"cd {tree} && mount -t tmpfs -o mode=755 none {cover} && mkdir -p {tree}"
-        f' && mount --bind . {tree} && cd / && exec {shlex.join(drop)} "$@"'
+        f' && mount --no-canonicalize --bind . {tree} && cd / && exec {shlex.join(drop)} "$@"'
     )
     return ["unshare", "--mount", "sh", "-c", script, "sh"]
