@@ -39,15 +39,25 @@ LAUNCHERS: Final = {
 
 def page(results: Results) -> str:
     """Return the page: how it was measured, on what, the tables and the targets."""
-    blocks = [
-        _MADE,
-        "# Performance",
-        _method(),
+    parts = [
         *_surroundings(results),
         *_launchers(results),
         *(block for table in results.tables for block in _section(table)),
     ]
+    blocks = [_MADE, "# Performance", _contents(parts), _method(), *parts]
     return "\n\n".join(blocks) + "\n"
+
+
+def _contents(parts: Sequence[str]) -> str:
+    """Return a list of links to the headings among these blocks."""
+    headings = [part.removeprefix("## ") for part in parts if part.startswith("## ")]
+    return "\n".join(f"- [{heading}](#{_anchor(heading)})" for heading in headings)
+
+
+def _anchor(heading: str) -> str:
+    """Return what a Markdown viewer makes of a heading to link to it."""
+    kept = (char for char in heading.lower() if char.isalnum() or char in " -_")
+    return "".join(kept).replace(" ", "-")
 
 
 def _method() -> str:
