@@ -60,6 +60,34 @@ class TestDirectoryRoot:
         known = ("/proc", "/dev", "/sys", "/etc/")
         assert all(target == "/" or target.startswith(known) for target in targets)
 
+    @pytest.mark.parametrize("how", [":ro", " --read-only"])
+    def test_what_is_mounted_below_a_read_only_root_is_read_only_too(self, nestbox, root, how):
+        """In a mount namespace of the test's own, with a tmpfs below the root."""
+        mode, _, flag = how.partition(" ")
+        script = "echo x > /mnt/x; echo $?"
+        words = nestbox.arguments(
+            *flag.split(), "--rootfs", f"{root}{mode}", "--", "sh", "-c", script
+        )
+        outer = f'mkdir -p {root}/mnt && mount -t tmpfs none {root}/mnt && exec "$@"'
+        done = nestbox.call(["unshare", "-m", "sh", "-c", outer, "sh", *words])
+        assert done.stdout == "1\n", done
+        assert "Read-only" in done.stderr
+
+    def test_a_link_to_nowhere_is_followed_inside_the_root(self, launch, root):
+        """As /etc/resolv.conf often is: what it names is made, and shows the outer file."""
+        (root / "etc/resolv.conf").unlink(missing_ok=True)
+        (root / "etc/resolv.conf").symlink_to("../run/resolve/stub.conf")
+        done = launch("cat /run/resolve/stub.conf", "--network", "host")
+        assert (done.exit_code, done.stdout) == (0, Path("/etc/resolv.conf").read_text()), done
+
+    def test_a_dev_from_outside_is_left_as_it_is(self, launch, tmp_path):
+        (tmp_path / "dev").mkdir()
+        (tmp_path / "dev/own").touch()
+        done = launch("ls /dev", "-v", f"{tmp_path}/dev:/dev")
+        assert "own" in done.stdout.split(), done
+        assert not (tmp_path / "dev/fd").is_symlink()
+        assert not (tmp_path / "dev/null").exists()
+
     def test_mounts_of_the_container_stay_in_it(self, launch):
         done = launch("mount -t tmpfs none /mnt && echo x > /mnt/x && cat /mnt/x", "--privileged")
         assert done.stdout == "x\n", done.stderr
