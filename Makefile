@@ -22,7 +22,7 @@ purposes := build run $(filter test check bench,$(MAKECMDGOALS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench build clean system-packages
+.PHONY: help run test test-docker check format bench build clean system-packages
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ run: build ## install what is missing, build, and launch a container
 
 test: build $(VENV)/.dev ## install what is missing, build, and run the tests
 	@$(python) -m pytest $(TEST_ARGS)
+
+test-docker: build ## run nestbox inside containers of a real dockerd (as root)
+	@integration/docker/run.sh
 
 check: build $(VENV)/.dev ## the one definition of clean: linters, types, warnings, analysers, layout
 	@$(VENV)/bin/ruff check .
