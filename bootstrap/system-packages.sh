@@ -79,6 +79,8 @@ find_missing() {
 			need libcap2-bin has_command capsh
 			need libcap2-bin has_command setcap
 			need strace has_command strace
+			need zsh has_command zsh
+			need fish has_command fish
 			;;
 		check)
 			need clang has_command clang

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from nestbox.cli.command import Command, Option, output_option, root_option
+from nestbox.cli.recordings import read_environment
 from nestbox.errors import NestboxError, reason
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from nestbox.runtime.context import Context
 
 _SOMETHING_MISSING = 1
-_MAXIMUM_BYTES = 16 << 20  # of a recording
 
 
 class DoctorFailed(NestboxError):
@@ -40,7 +40,7 @@ def doctor(
     try:
         if leaks:
             return _leaks(context, output)
-        facts = _read(environment) if environment else _observe(context)
+        facts = read_environment(environment, ".") if environment else _observe(context)
         if record:
             _write(record, facts)
         report = _examine(facts)
@@ -73,28 +73,6 @@ def _show(report: Report, output: str) -> None:
     from nestbox.doctor.render import render
 
     show(render(report, page()))
-
-
-def _read(path: str) -> OuterEnvironment:
-    """Return a recorded environment. Raises NestboxError."""
-    from nestbox.outer.recording import load
-
-    try:
-        with open(path, "rb") as file:
-            text = file.read(_MAXIMUM_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise DoctorFailed(
-            f"cannot read the recording {path!r}",
-            cause=reason(error),
-            remedy="make one with: nestbox doctor --record FILE",
-        ) from error
-    if len(text) > _MAXIMUM_BYTES:
-        raise DoctorFailed(
-            f"cannot read the recording {path!r}",
-            cause=f"it has more than {_MAXIMUM_BYTES >> 20} MiB, so it is none",
-            remedy="make one with: nestbox doctor --record FILE",
-        )
-    return load(text)
 
 
 def _write(path: str, environment: OuterEnvironment) -> None:

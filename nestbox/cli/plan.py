@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +10,8 @@ from nestbox.cli import output as out
 from nestbox.cli.command import Command, Option, output_option
 from nestbox.cli.decisions import show_decisions
 from nestbox.cli.launch_options import launch_parameters
-from nestbox.errors import NestboxError, UsageError, reason
+from nestbox.cli.recordings import read_environment
+from nestbox.errors import NestboxError
 from nestbox.flags.request import request_of
 from nestbox.plan.render import render
 from nestbox.policy.resolution import refusal
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from nestbox.flags.request import LaunchFlags
-    from nestbox.outer.facts import OuterEnvironment
     from nestbox.runtime.prepare import Prepared
-
-_RECORDING_LIMIT: Final = 32 << 20  # bytes
 
 
 def _plan(
@@ -47,32 +44,6 @@ def _plan(
     out.flush()
     out.show_error(refused)
     return refused.exit_code
-
-
-def read_environment(path: str, directory: str) -> OuterEnvironment:
-    """Return the recorded environment in a file; a relative path begins at ``directory``.
-
-    Raises:
-        UsageError: it cannot be read, or is no recording.
-    """
-    from nestbox.outer.recording import load
-
-    try:
-        with open(os.path.join(directory, path), "rb") as file:
-            data = file.read(_RECORDING_LIMIT + 1)
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"--environment {path}",
-            cause=f"it cannot be read: {reason(error)}",
-            remedy="record one: nestbox doctor --record FILE",
-        ) from None
-    if len(data) > _RECORDING_LIMIT:
-        raise UsageError(
-            f"--environment {path}",
-            cause=f"it is larger than {_RECORDING_LIMIT >> 20} MiB, so it is no recording",
-            remedy="record one: nestbox doctor --record FILE",
-        )
-    return load(data)
 
 
 def _document(

@@ -7,6 +7,7 @@ import os
 import time
 
 from nestbox.errors import LaunchError, reason
+from nestbox.kernel.writing import write_file
 from nestbox.policy.launch_spec import CgroupSpec
 
 PREFIX = "nestbox-"
@@ -88,11 +89,7 @@ def _remove_below(directory: str) -> bool:
 
 def _write(path: str, value: str) -> None:
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, value.encode())
-        finally:
-            os.close(fd)
+        write_file(path, value)
     except OSError as error:
         raise _failed(f"write {value!r} to {path}", error) from error
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from nestbox.errors import LaunchError, reason
+from nestbox.kernel.writing import write_file
 from nestbox.outer.facts import IdMap, Tools
 from nestbox.policy.launch_spec import LaunchSpec
 
@@ -34,11 +33,7 @@ def _text(rows: tuple[IdMap, ...]) -> str:
 
 def _write(path: str, text: str) -> None:
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, text.encode())
-        finally:
-            os.close(fd)
+        write_file(path, text)
     except OSError as error:
         raise LaunchError(
             f"cannot write {path}",

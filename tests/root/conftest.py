@@ -14,6 +14,7 @@ import pytest
 
 from nestbox.kernel import constants
 from nestbox.kernel.syscalls import prctl
+from nestbox.runtime.context import Context
 from tests.root.driver import SECONDS, Driver
 
 PROBE = Path(__file__).parent.parent / "probe" / "probe.c"
@@ -186,3 +187,17 @@ def nothing_left(surroundings):
     after = surroundings()
     for kind in Surroundings.__dataclass_fields__:
         assert getattr(after, kind) <= getattr(before, kind), f"{kind} were left behind"
+
+
+@pytest.fixture
+def context(nestbox):
+    """Return the context of a caller with this test's state directory."""
+    return Context(
+        directory="/",
+        environment={},
+        stdin=0,
+        stdout=1,
+        stderr=2,
+        root=str(nestbox.state),
+        storage=str(nestbox.storage),
+    )

@@ -12,7 +12,6 @@ import pytest
 from nestbox.executor.encode import encode
 from nestbox.plan.steps import Exec, Sync
 from nestbox.policy.request import RootKind, RootMode, RootRequest, RunRequest
-from nestbox.runtime.context import Context
 from nestbox.runtime.prepare import plan_of, prepare
 from nestbox.runtime.run import RunOptions, _Clock, _Run, run
 from nestbox.runtime.state import ContainerState, abandoned, claim
@@ -80,20 +79,6 @@ class KilledAtStage(_Run):
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-@pytest.fixture
-def context(nestbox):
-    """Return the context of a caller with this test's state directory."""
-    return Context(
-        directory="/",
-        environment={},
-        stdin=0,
-        stdout=1,
-        stderr=2,
-        root=str(nestbox.state),
-        storage=str(nestbox.storage),
-    )
 
 
 def request_of(image, name, *, mode=RootMode.DIRECT, **fields):

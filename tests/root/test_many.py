@@ -10,27 +10,12 @@ from pathlib import Path
 import pytest
 
 import nestbox as library
-from nestbox.runtime.context import Context
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 LAUNCHES = 1000
 THREADS = 8
 PAGE = os.sysconf("SC_PAGE_SIZE")
-
-
-@pytest.fixture
-def context(nestbox):
-    """Return the context of a caller with this test's state directory."""
-    return Context(
-        directory="/",
-        environment={},
-        stdin=0,
-        stdout=1,
-        stderr=2,
-        root=str(nestbox.state),
-        storage=str(nestbox.storage),
-    )
 
 
 def resident_bytes():
