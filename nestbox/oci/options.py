@@ -1,6 +1,7 @@
 """The mount-option table: what each word in ``-v``, ``--mount`` and ``mounts[].options`` means.
 
-One table; the parser, the suggestions for misspelt words and ``features`` are derived from it.
+One table; this parser of the command line, ``mount_options`` for a config.json, the suggestions
+for misspelt words and ``features`` are derived from it.
 Attributes belong to one mount and are those of mount_setattr(2); flags belong to the file system
 behind it and are passed to fsconfig(2) by name. Values only.
 
@@ -39,7 +40,9 @@ class Option(NamedTuple):
     bind: bool = False
     recursive_bind: bool = False
     flag: str = ""  # of the file system
+    remount: bool = False
     service: Service | None = None
+    only_flags: bool = False  # of docker and podman; in a config.json it is the file system's own
 
 
 _ATTRIBUTES: Final = (
@@ -57,11 +60,16 @@ _TIMES: Final = ("relatime", "noatime", "strictatime")
 
 _FLAGS: Final = (
     "sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "nomand", "iversion",
-    "noiversion", "silent", "loud", "acl", "noacl",
+    "noiversion", "silent", "loud",
 )  # fmt: skip
+# Of ext4 and others: mount(2) has no bit for them, so that they are data.
+_FLAGS_AS_DATA: Final = ("acl", "noacl")
 
 # Words of other systems and of older engines that mean nothing for a mount here.
-_IGNORED: Final = ("defaults", "consistent", "cached", "delegated", "nocopy", "volume-nocopy")
+_IGNORED: Final = ("consistent", "cached", "delegated", "nocopy", "volume-nocopy")
+_ENGINE_SERVICES: Final = frozenset(
+    {Service.RELABEL_SHARED, Service.RELABEL_PRIVATE, Service.CHOWN}
+)
 
 
 def _attribute_rows() -> dict[str, Option]:
@@ -93,9 +101,15 @@ TABLE: Final[dict[str, Option]] = {
     **_propagation_rows(),
     "bind": Option(bind=True),
     "rbind": Option(bind=True, recursive_bind=True),
+    "remount": Option(remount=True),
     **{flag: Option(flag=flag) for flag in _FLAGS},
-    **{service.value: Option(service=service) for service in Service},
-    **dict.fromkeys(_IGNORED, Option()),
+    **{flag: Option(flag=flag, only_flags=True) for flag in _FLAGS_AS_DATA},
+    **{
+        service.value: Option(service=service, only_flags=service in _ENGINE_SERVICES)
+        for service in Service
+    },
+    "defaults": Option(),
+    **dict.fromkeys(_IGNORED, Option(only_flags=True)),
 }
 
 # Options of a tmpfs that take a value. Source: tmpfs(5).
@@ -122,8 +136,8 @@ class MountOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def known_options() -> tuple[str, ...]:
-    """Return every word of the table, sorted, as ``features`` lists them."""
-    return tuple(sorted(TABLE))
+    """Return every word that a config.json may use, sorted, as ``features`` lists them."""
+    return tuple(sorted(word for word, row in TABLE.items() if not row.only_flags))
 
 
 def parse_options(texts: tuple[str, ...], *, fstype: str, asked_by: str) -> MountOptions:
@@ -135,6 +149,12 @@ def parse_options(texts: tuple[str, ...], *, fstype: str, asked_by: str) -> Moun
     options = MountOptions()
     for text in texts:
         row = TABLE.get(text)
+        if row and row.remount:
+            raise UsageError(
+                f"option {text!r} of {asked_by}",
+                cause="it changes a mount that is there, and this one is new",
+                remedy="leave it out",
+            )
         if row is None:
             options = _with_data(options, _data(text, fstype=fstype, asked_by=asked_by))
         else:

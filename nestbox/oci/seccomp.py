@@ -3,13 +3,13 @@
 Source: runtime-spec 1.3, config-linux.md, "Seccomp".
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Final
 
 import msgspec
+
+from nestbox.oci.problem import Problem
 
 MAX_ERRNO: Final = 4095  # the kernel cuts a larger SECCOMP_RET_DATA. Source: kernel/seccomp.c
 _MAX_ARGUMENT: Final = (1 << 64) - 1
@@ -122,17 +122,9 @@ class LinuxSeccomp(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
     syscalls: tuple[LinuxSyscall, ...] = ()
 
 
-class SeccompProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that the types of a configuration cannot rule out."""
-
-    place: str  # JSON path relative to linux.seccomp
-    cause: str
-    remedy: str
-
-
 def find_problems(
     seccomp: LinuxSeccomp, syscalls: Iterable[LinuxSyscall] | None = None
-) -> list[SeccompProblem]:
+) -> list[Problem]:
     """Return what is wrong with a configuration beyond the types of its fields.
 
     Args:
@@ -152,7 +144,7 @@ def find_problems(
             notifies = True
             if "write" in rule.names:
                 # The listener's descriptor is announced with write(2), after the filter is on.
-                problems.append(_problem(f"{place}.names", "`write` cannot be SCMP_ACT_NOTIFY"))
+                problems.append(_problem(f"{place}.names", _NOT_FOR_WRITE))
     if seccomp.default_action is SeccompAction.NOTIFY:
         problems.append(_problem("$.defaultAction", "SCMP_ACT_NOTIFY cannot be the default"))
     elif notifies and not seccomp.listener_path:
@@ -166,7 +158,7 @@ def find_problems(
     return problems
 
 
-def _errno_problems(prefix: str, action: SeccompAction, code: int | None) -> list[SeccompProblem]:
+def _errno_problems(prefix: str, action: SeccompAction, code: int | None) -> list[Problem]:
     """Return the complaint about an errno beside an action that has none."""
     if code is None or action in ERRNO_ACTIONS:
         return []
@@ -174,8 +166,9 @@ def _errno_problems(prefix: str, action: SeccompAction, code: int | None) -> lis
     return [_problem(prefix + key, f"{action} takes no errno", f"remove it, or use {_ERRNO_TEXT}")]
 
 
+_NOT_FOR_WRITE: Final = "SCMP_ACT_NOTIFY cannot be used for the write syscall"  # as in runc
 _ERRNO_TEXT: Final = " or ".join(sorted(ERRNO_ACTIONS))
 
 
-def _problem(place: str, cause: str, remedy: str = "change this value") -> SeccompProblem:
-    return SeccompProblem(place=place, cause=cause, remedy=remedy)
+def _problem(place: str, cause: str, remedy: str = "change this value") -> Problem:
+    return Problem(place=place, cause=cause, remedy=remedy)

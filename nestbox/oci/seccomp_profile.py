@@ -17,6 +17,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from nestbox.errors import ProfileError
+from nestbox.oci.decoding import located
 from nestbox.oci.seccomp import (
     Errno,
     LinuxSeccomp,
@@ -194,7 +195,7 @@ class _Reader:
             self._refuse_shape(str(error))
         except (ValueError, RecursionError) as error:
             # msgspec.DecodeError is a ValueError, and so is text that is not UTF-8.
-            self.refuse("", f"not valid JSON ({_located(data, str(error))})", "correct the file")
+            self.refuse("", f"not valid JSON ({located(data, str(error))})", "correct the file")
 
     def rule(self, i: int, rule: _WireRule) -> SeccompRule:
         place = f"$.syscalls[{i}]"
@@ -285,16 +286,6 @@ def _did_you_mean(word: str, known: Iterable[str]) -> str:
     words = sorted(str(name) for name in known)
     near = difflib.get_close_matches(word.upper() if words[0].isupper() else word, words, n=1)
     return f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(words)}"
-
-
-def _located(data: bytes, message: str) -> str:
-    """Return a decoder's message with the byte it names turned into a line."""
-    before, marker, rest = message.partition("(byte ")
-    number = rest.partition(")")[0]
-    if not marker or not number.isdecimal():
-        return message
-    line = data.count(b"\n", 0, int(number)) + 1
-    return f"{before.strip()}, line {line}"
 
 
 def _is_small_number(text: str) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from nestbox.kernel.capabilities import LAST_KNOWN, mask_up_to, name_of, numbers_in
+from nestbox.oci.process import ConfigCapabilities
 from nestbox.outer.facts import CapabilitySets
 from nestbox.policy.capabilities import CapabilityResolution
 from nestbox.policy.capability_decisions import (
@@ -38,16 +39,6 @@ if TYPE_CHECKING:
     from nestbox.outer.facts import OuterEnvironment
 
 SETS: Final = ("inheritable", "permitted", "effective", "bounding", "ambient")
-
-
-class ConfigCapabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """``process.capabilities`` of a config.json; the object itself absent is five empty lists."""
-
-    bounding: tuple[str, ...] = ()
-    effective: tuple[str, ...] = ()
-    inheritable: tuple[str, ...] = ()
-    permitted: tuple[str, ...] = ()
-    ambient: tuple[str, ...] = ()
 
 
 class ConfigAsk(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,9 +266,15 @@ def _unknown(case: _Case, name: BadName) -> CapabilityDecision:
 
 def _warnings(decisions: tuple[CapabilityDecision, ...]) -> tuple[str, ...]:
     """Return one warning for each capability that is not as the config has it."""
-    return tuple(
-        f"capability {one.name if one.number >= 0 else shown(one.name)} left out or changed: "
-        f"{one.detail}"
-        for one in decisions
-        if one.outcome is Outcome.WEAKENED
-    )
+    return tuple(_warning(one) for one in decisions if one.outcome is Outcome.WEAKENED)
+
+
+def _warning(one: CapabilityDecision) -> str:
+    """Return the warning; what runc warns about as well begins as there."""
+    if one.cause is CapabilityCause.NOT_INHERITABLE:
+        return f"can't raise ambient capability {one.name}: {one.detail}"
+    name = one.name if one.number >= 0 else shown(one.name)
+    sets = [field for field in SETS if one.number >= 0 and not getattr(one, field).given]
+    asked = [field for field in sets if f"process.capabilities.{field}" in one.asked_by]
+    where = f" ({', '.join(asked)})" if asked else ""
+    return f"capability {name} left out or changed{where}: {one.detail}"

@@ -6,38 +6,19 @@ unchecked name or value led to.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from nestbox.errors import UsageError
+from nestbox.oci.sysctls import DOMAINNAME, HOSTNAME, namespace_of, path_of
 from nestbox.policy.wish import by_flag
 
 if TYPE_CHECKING:
     from nestbox.policy.decision import Decision
     from nestbox.policy.request import RunRequest
 
-_PART: Final = re.compile(r"[A-Za-z0-9_\-:]+(\.[0-9]+)?")
-_IPC: Final = frozenset(
-    {
-        "kernel/auto_msgmni",
-        "kernel/msg_next_id",
-        "kernel/msgmax",
-        "kernel/msgmnb",
-        "kernel/msgmni",
-        "kernel/sem",
-        "kernel/sem_next_id",
-        "kernel/shm_next_id",
-        "kernel/shm_rmid_forced",
-        "kernel/shmall",
-        "kernel/shmmax",
-        "kernel/shmmni",
-    }
-)
-_IPC_PREFIX: Final = "fs/mqueue/"
-_NET_PREFIX: Final = "net/"
 _UTS: Final = {
-    "kernel/hostname": "use --hostname",
-    "kernel/domainname": "leave it out: nestbox sets no domain name",
+    HOSTNAME: "use --hostname",
+    DOMAINNAME: "leave it out: nestbox sets no domain name",
 }
 
 
@@ -61,13 +42,9 @@ def decide_sysctls(
 
 
 def _path_of(name: str, value: str) -> str:
-    """Return the path below /proc/sys; the first of ``/`` and ``.`` is the separator.
-
-    Source: sysctl.d(5), "CONFIGURATION FORMAT".
-    """
-    first = next((character for character in name if character in "./"), ".")
-    path = name if first == "/" else name.translate({ord("."): "/", ord("/"): "."})
-    if not all(_PART.fullmatch(part) for part in path.split("/")):
+    """Return the path below /proc/sys."""
+    path = path_of(name)
+    if path is None:
         raise UsageError(
             f"--sysctl {name!r}", cause="it is no name of a sysctl", remedy="write it as net.core.x"
         )
@@ -82,9 +59,10 @@ def _path_of(name: str, value: str) -> str:
 
 def _decide(name: str, value: str, path: str, *, own_network: bool) -> Decision:
     wish = by_flag(f"sysctl {name}", f"{name}={value}", f"--sysctl {name}={value}")
-    if path in _IPC or path.startswith(_IPC_PREFIX):
+    kind = namespace_of(path)
+    if kind == "ipc":
         return wish.granted("set in the container's ipc namespace")
-    if path.startswith(_NET_PREFIX):
+    if kind == "network":
         if own_network:
             return wish.granted("set in the container's network namespace")
         return wish.refused(

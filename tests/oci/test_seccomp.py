@@ -149,7 +149,7 @@ ARGUMENT = {"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}
         (with_rule(action="SCMP_ACT_NOTIFY"), "needs a listener", "listenerPath"),
         (
             with_rule(action="SCMP_ACT_NOTIFY", names=["write"]) | {"listenerPath": "/s"},
-            "`write` cannot be SCMP_ACT_NOTIFY",
+            "SCMP_ACT_NOTIFY cannot be used for the write syscall",
             "change",
         ),
         ({"defaultAction": "SCMP_ACT_NOTIFY"}, "cannot be the default", "change"),
