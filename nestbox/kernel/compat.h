@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #endif
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/keyctl.h>

@@ -33,14 +33,11 @@
 enum {
 	PLAN_FD = 3,
 	CONTROL_FD = 4,
-	FIRST_FREE_FD = 10, /* above every descriptor that the child is given */
 	STACK_SIZE = 16384,
 };
 
 struct child {
 	const struct nb_spawn *request;
-	int plan;
-	int control;
 	int error; /* written by the child, in the memory that it shares with us */
 };
 
@@ -67,30 +64,48 @@ static int keep_capabilities(void)
 	return 0;
 }
 
+/*
+ * A thread that moves itself needs no lock against forks of other threads, for which the kernel
+ * would wait until every processor has passed through it: some milliseconds.
+ */
+static void enter_cgroups(int32_t *tasks, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (write(tasks[i], "0", 1) == 1)
+			tasks[i] = -1;
+}
+
+/* Moves what the child is given out of the way first, so that no place is taken twice. */
+static int place_descriptors(int32_t *given, int count)
+{
+	for (int i = 0; i < count; i++) {
+		if (given[i] < 0)
+			continue;
+		given[i] = fcntl(given[i], F_DUPFD_CLOEXEC, count);
+		if (given[i] < 0)
+			return -1;
+	}
+	/* Whatever else our process holds open ends at the exec (CVE-2024-21626). */
+	if (syscall(SYS_close_range, CONTROL_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+		return -1;
+	for (int i = 0; i < count; i++)
+		if (given[i] >= 0 && dup2(given[i], i) < 0)
+			return -1;
+	return 0;
+}
+
 /* Runs in the child, in our memory: places the descriptors and executes. */
 static int become_executor(void *argument)
 {
 	struct child *child = argument;
 	static const char *const argv[] = { "nestbox-init", NULL };
 	static const char *const env[] = { NULL };
-	const int from[5] = { child->request->stdio[0], child->request->stdio[1],
-			      child->request->stdio[2], child->plan, child->control };
-	int safe[5];
-	int program = fcntl(child->request->program, F_DUPFD_CLOEXEC, FIRST_FREE_FD);
+	int program = fcntl(child->request->program, F_DUPFD_CLOEXEC, child->request->given_count);
 	sigset_t none;
 
-	if (program < 0)
-		goto fail;
-	for (int i = 0; i < 5; i++) {
-		safe[i] = fcntl(from[i], F_DUPFD_CLOEXEC, FIRST_FREE_FD);
-		if (safe[i] < 0)
-			goto fail;
-	}
-	for (int i = 0; i < 5; i++)
-		if (dup2(safe[i], i) < 0)
-			goto fail;
-	/* Whatever else our process holds open ends at the exec (CVE-2024-21626). */
-	if (syscall(SYS_close_range, CONTROL_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+	enter_cgroups(child->request->tasks, child->request->tasks_count);
+	if (program < 0 ||
+	    place_descriptors(child->request->given, child->request->given_count) < 0)
 		goto fail;
 	if ((child->request->flags & CLONE_NEWUSER) && keep_capabilities() < 0)
 		goto fail;
@@ -210,39 +225,45 @@ static long clone_child(const struct nb_spawn *request, struct child *child, int
 	return pid;
 }
 
+/* Reaps a child that could not execute and returns why. */
+static long bury(const struct child *child, long pid, int pidfd)
+{
+	siginfo_t info;
+
+	while (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0 && errno == EINTR)
+		;
+	close(pidfd);
+	return -child->error;
+}
+
 int64_t nb_spawn(struct nb_spawn *request)
 {
 	int sockets[2];
 	int pidfd = -1;
+	int plan = write_plan(request);
 	long pid;
 	struct child child = { .request = request };
 
-	child.plan = write_plan(request);
-	if (child.plan < 0)
+	if (plan < 0)
 		return -errno;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0) {
 		int error = errno;
 
-		close(child.plan);
+		close(plan);
 		return -error;
 	}
-	child.control = sockets[1];
+	request->given[PLAN_FD] = plan;
+	request->given[CONTROL_FD] = sockets[1];
 	pid = clone_child(request, &child, &pidfd);
-	close(child.plan);
+	close(plan);
 	close(sockets[1]);
-	if (pid > 0 && child.error == 0) {
-		request->pidfd = pidfd;
-		request->control = sockets[0];
+	if (pid > 0 && child.error != 0)
+		pid = bury(&child, pid, pidfd);
+	if (pid < 0) {
+		close(sockets[0]);
 		return pid;
 	}
-	if (pid > 0) {
-		siginfo_t info;
-
-		while (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0 && errno == EINTR)
-			;
-		close(pidfd);
-		pid = -child.error;
-	}
-	close(sockets[0]);
+	request->pidfd = pidfd;
+	request->control = sockets[0];
 	return pid;
 }

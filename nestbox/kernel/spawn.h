@@ -8,7 +8,18 @@ struct nb_spawn {
 	uint64_t plan_size;
 	int32_t program; /* descriptor that is executed */
 	int32_t cgroup; /* directory in which the child is born, or -1 */
-	int32_t stdio[3];
+	/*
+	 * Files "tasks" of version 1 cgroups, which the child enters by itself as far as it can; here
+	 * -1 takes the place of each that it has entered.
+	 */
+	int32_t *tasks;
+	int32_t tasks_count;
+	/*
+	 * What the child is given, by its number there, -1 for nothing; changed here. 3 and 4 are the
+	 * plan and the control socket, which are filled in.
+	 */
+	int32_t *given;
+	int32_t given_count;
 	int32_t pidfd; /* out */
 	int32_t control; /* out: our end of the child's descriptor 4 */
 };

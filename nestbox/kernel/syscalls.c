@@ -146,12 +146,13 @@ int64_t nb_fsmount(int32_t fd, uint32_t flags, uint32_t attributes)
 }
 
 int64_t nb_mount_setattr(int32_t dirfd, const char *path, uint32_t flags, uint64_t set,
-			 uint64_t clear, uint64_t propagation)
+			 uint64_t clear, uint64_t propagation, uint64_t userns)
 {
 	const struct mount_attr attributes = {
 		.attr_set = set,
 		.attr_clr = clear,
 		.propagation = propagation,
+		.userns_fd = userns,
 	};
 
 	return result_of(
@@ -198,6 +199,11 @@ int64_t nb_ns_get_owner_uid(int32_t fd)
 	return uid;
 }
 
+int64_t nb_ns_get_nstype(int32_t fd)
+{
+	return result_of(ioctl(fd, NS_GET_NSTYPE));
+}
+
 int64_t nb_pidfd_open(int32_t pid, uint32_t flags)
 {
 	return result_of(syscall(SYS_pidfd_open, pid, flags));
@@ -226,4 +232,67 @@ int64_t nb_seccomp(uint32_t operation, uint32_t flags, const void *argument)
 int64_t nb_keyctl(int32_t operation, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
 	return result_of(syscall(SYS_keyctl, operation, a, b, c, d));
+}
+
+int64_t nb_bpf_prog_load(uint32_t type, const void *instructions, uint32_t count,
+			 const char *license, char *log, uint32_t log_size)
+{
+	union bpf_attr attributes = { 0 };
+
+	attributes.prog_type = type;
+	attributes.insns = (uintptr_t)instructions;
+	attributes.insn_cnt = count;
+	attributes.license = (uintptr_t)license;
+	attributes.log_buf = (uintptr_t)log;
+	attributes.log_size = log ? log_size : 0;
+	attributes.log_level = log ? 1 : 0;
+	return result_of(syscall(SYS_bpf, BPF_PROG_LOAD, &attributes, sizeof(attributes)));
+}
+
+int64_t nb_bpf_prog_attach(int32_t target, int32_t program, uint32_t type, uint32_t flags,
+			   int32_t replaced)
+{
+	union bpf_attr attributes = { 0 };
+
+	attributes.target_fd = (uint32_t)target;
+	attributes.attach_bpf_fd = (uint32_t)program;
+	attributes.attach_type = type;
+	attributes.attach_flags = flags;
+	if (replaced >= 0) {
+		attributes.attach_flags |= BPF_F_REPLACE;
+		attributes.replace_bpf_fd = (uint32_t)replaced;
+	}
+	return result_of(syscall(SYS_bpf, BPF_PROG_ATTACH, &attributes, sizeof(attributes)));
+}
+
+int64_t nb_bpf_prog_detach(int32_t target, int32_t program, uint32_t type)
+{
+	union bpf_attr attributes = { 0 };
+
+	attributes.target_fd = (uint32_t)target;
+	attributes.attach_bpf_fd = (uint32_t)program;
+	attributes.attach_type = type;
+	return result_of(syscall(SYS_bpf, BPF_PROG_DETACH, &attributes, sizeof(attributes)));
+}
+
+int64_t nb_bpf_prog_query(int32_t target, uint32_t type, uint32_t *ids, uint32_t *count)
+{
+	union bpf_attr attributes = { 0 };
+	int64_t result;
+
+	attributes.query.target_fd = (uint32_t)target;
+	attributes.query.attach_type = type;
+	attributes.query.prog_ids = (uintptr_t)ids;
+	attributes.query.prog_cnt = *count;
+	result = result_of(syscall(SYS_bpf, BPF_PROG_QUERY, &attributes, sizeof(attributes)));
+	*count = attributes.query.prog_cnt;
+	return result;
+}
+
+int64_t nb_bpf_prog_get_fd_by_id(uint32_t id)
+{
+	union bpf_attr attributes = { 0 };
+
+	attributes.prog_id = id;
+	return result_of(syscall(SYS_bpf, BPF_PROG_GET_FD_BY_ID, &attributes, sizeof(attributes)));
 }

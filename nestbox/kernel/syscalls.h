@@ -36,7 +36,7 @@ int64_t nb_fsopen(const char *type, uint32_t flags);
 int64_t nb_fsconfig(int32_t fd, uint32_t command, const char *key, const char *value, int32_t aux);
 int64_t nb_fsmount(int32_t fd, uint32_t flags, uint32_t attributes);
 int64_t nb_mount_setattr(int32_t dirfd, const char *path, uint32_t flags, uint64_t set,
-			 uint64_t clear, uint64_t propagation);
+			 uint64_t clear, uint64_t propagation, uint64_t userns);
 int64_t nb_mount(const char *source, const char *target, const char *type, uint64_t flags,
 		 const char *data);
 int64_t nb_umount2(const char *target, int32_t flags);
@@ -44,9 +44,10 @@ int64_t nb_pivot_root(const char *new_root, const char *put_old);
 
 int64_t nb_setns(int32_t fd, int32_t types);
 int64_t nb_unshare(uint64_t flags);
-/* of ioctl_ns(2): a new descriptor of the parent, the uid of the owner */
+/* of ioctl_ns(2): a new descriptor of the parent, the uid of the owner, the flag of clone(2) */
 int64_t nb_ns_get_parent(int32_t fd);
 int64_t nb_ns_get_owner_uid(int32_t fd);
+int64_t nb_ns_get_nstype(int32_t fd);
 
 int64_t nb_pidfd_open(int32_t pid, uint32_t flags);
 int64_t nb_pidfd_send_signal(int32_t pidfd, int32_t signal);
@@ -55,3 +56,16 @@ int64_t nb_memfd_create(const char *name, uint32_t flags);
 int64_t nb_seccomp(uint32_t operation, uint32_t flags, const void *argument);
 /* the operations of keyctl(2) whose arguments are numbers */
 int64_t nb_keyctl(int32_t operation, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
+
+/*
+ * bpf(2), as far as the device programs of cgroups need it. ``instructions`` are count structs
+ * bpf_insn; ``log`` (may be NULL) receives what the verifier says. replaced is -1 for none.
+ */
+int64_t nb_bpf_prog_load(uint32_t type, const void *instructions, uint32_t count,
+			 const char *license, char *log, uint32_t log_size);
+int64_t nb_bpf_prog_attach(int32_t target, int32_t program, uint32_t type, uint32_t flags,
+			   int32_t replaced);
+int64_t nb_bpf_prog_detach(int32_t target, int32_t program, uint32_t type);
+/* count is the room in ids before, and how many programs are attached after */
+int64_t nb_bpf_prog_query(int32_t target, uint32_t type, uint32_t *ids, uint32_t *count);
+int64_t nb_bpf_prog_get_fd_by_id(uint32_t id);

@@ -141,10 +141,20 @@ def fsmount(fd: int, flags: int = 0, attributes: int = 0) -> int:
 
 
 def mount_setattr(  # noqa: PLR0913 - it is the system call's own list
-    dirfd: int, path: Path, flags: int, *, set_: int = 0, clear: int = 0, propagation: int = 0
+    dirfd: int,
+    path: Path,
+    flags: int,
+    *,
+    set_: int = 0,
+    clear: int = 0,
+    propagation: int = 0,
+    userns: int = 0,
 ) -> None:
-    """Change the attributes (MOUNT_ATTR_*) and the propagation (MS_*) of a mount."""
-    result = lib.nb_mount_setattr(dirfd, _text(path), flags, set_, clear, propagation)
+    """Change the attributes (MOUNT_ATTR_*) and the propagation (MS_*) of a mount.
+
+    ``userns`` is the descriptor that MOUNT_ATTR_IDMAP asks for.
+    """
+    result = lib.nb_mount_setattr(dirfd, _text(path), flags, set_, clear, propagation, userns)
     _checked(result, path)
 
 
@@ -195,6 +205,11 @@ def ns_get_owner_uid(fd: int) -> int:
     return _checked(lib.nb_ns_get_owner_uid(fd))
 
 
+def ns_get_nstype(fd: int) -> int:
+    """Return the flag of clone(2) of a namespace. Source: ioctl_ns(2), NS_GET_NSTYPE."""
+    return _checked(lib.nb_ns_get_nstype(fd))
+
+
 def pidfd_open(pid: int, flags: int = 0) -> int:
     """Return a descriptor of a process; it is close-on-exec."""
     return _checked(lib.nb_pidfd_open(pid, flags))
@@ -223,3 +238,34 @@ def seccomp(operation: int, flags: int, argument: object = None) -> int:
 def keyctl(operation: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0) -> int:
     """Return what keyctl(2) returns for an operation whose arguments are numbers."""
     return _checked(lib.nb_keyctl(operation, a, b, c, d))
+
+
+def bpf_prog_load(kind: int, instructions: bytes, license_: str) -> int:
+    """Return a descriptor of a new BPF program; it is close-on-exec. Source: bpf(2)."""
+    count = len(instructions) // 8  # sizeof(struct bpf_insn)
+    result = lib.nb_bpf_prog_load(kind, instructions, count, license_.encode(), ffi.NULL, 0)
+    return _checked(result)
+
+
+def bpf_prog_attach(
+    target: int, program: int, kind: int, flags: int = 0, *, replaced: int = -1
+) -> None:
+    """Attach a program to a cgroup, in the place of another one if that is given."""
+    _checked(lib.nb_bpf_prog_attach(target, program, kind, flags, replaced))
+
+
+def bpf_prog_detach(target: int, program: int, kind: int) -> None:
+    """Detach a program from a cgroup."""
+    _checked(lib.nb_bpf_prog_detach(target, program, kind))
+
+
+def bpf_prog_query(target: int, kind: int, room: int = 64) -> tuple[int, ...]:
+    """Return the ids of the programs attached to a cgroup; ENOSPC when there are more of them."""
+    ids, count = ffi.new("uint32_t[]", room), ffi.new("uint32_t *", room)
+    _checked(lib.nb_bpf_prog_query(target, kind, ids, count))
+    return tuple(ids[place] for place in range(count[0]))
+
+
+def bpf_prog_get_fd_by_id(number: int) -> int:
+    """Return a descriptor of a program that somebody loaded; it is close-on-exec."""
+    return _checked(lib.nb_bpf_prog_get_fd_by_id(number))

@@ -21,6 +21,7 @@ struct trial {
 	void (*run)(struct page *page, const struct trial *trial);
 	const char *lower;
 	const char *directory;
+	const char *text;
 	uint64_t flags;
 	int32_t kind;
 	int32_t first;

@@ -188,3 +188,15 @@ int32_t nb_try_mknod(const char *directory, int32_t limit_ms)
 
 	return try_once(&trial, limit_ms);
 }
+
+static void run_oom_score(struct page *page, const struct trial *trial)
+{
+	page->results[0] = write_file("/proc/self/oom_score_adj", trial->text);
+}
+
+int32_t nb_try_oom_score(const char *score, int32_t limit_ms)
+{
+	const struct trial trial = { .run = run_oom_score, .text = score };
+
+	return try_once(&trial, limit_ms);
+}

@@ -25,6 +25,9 @@ int32_t nb_try_overlay(const char *lower, const char *directory, int32_t kind, i
 /* Makes the node c 1:3 on a new tmpfs mounted over the directory, and opens it. */
 int32_t nb_try_mknod(const char *directory, int32_t limit_ms);
 
+/* Writes an oom_score_adj, in decimal, for the child alone. */
+int32_t nb_try_oom_score(const char *score, int32_t limit_ms);
+
 /* Name of the system call that a trial knows as index; NULL after the last. */
 const char *nb_trial_syscall(int32_t index);
 

@@ -65,6 +65,11 @@ def try_mknod(directory: str, *, limit_ms: int = LIMIT_MS) -> str | None:
     return _outcome(lib.nb_try_mknod(os.fsencode(directory), limit_ms))
 
 
+def try_oom_score(score: int, *, limit_ms: int = LIMIT_MS) -> str | None:
+    """Return the error of setting an oom_score_adj; no score but the child's is changed."""
+    return _outcome(lib.nb_try_oom_score(str(score).encode(), limit_ms))
+
+
 def syscall_names() -> tuple[str, ...]:
     """Return the names of the system calls that a launch needs, in the order of their trial."""
     names: list[str] = []

@@ -259,6 +259,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     rlimits: dict[str, Limit]
     oom_score_adj: int
+    # Down to which a launch may set it without CAP_SYS_RESOURCE, by trial; None: not below our own.
+    oom_score_floor: int | None = None
     cpus: int  # usable by this process, from sched_getaffinity(2)
     memory_total_bytes: int
 

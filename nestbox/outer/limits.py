@@ -64,11 +64,26 @@ def _parse_score(text: bytes) -> int:
     return sign * procfs.parse_number(text.removeprefix(b"-"))
 
 
+def _floor(own: int) -> int | None:
+    """Return 0 where our score can be lowered to that, by trial.
+
+    The kernel lets everyone go back to the lowest score that a process with CAP_SYS_RESOURCE has
+    set, and shows that score nowhere. Engines raise their own above 0 and ask for 0.
+    """
+    if own <= 0:
+        return None
+    from nestbox.kernel.trials import try_oom_score
+
+    return 0 if try_oom_score(0) is None else None
+
+
 def observe_limits() -> Limits:
     """Return the limits of this process. Raises EnvironmentUnreadable. Source: getrlimit(2)."""
+    own = read_proc("/proc/thread-self/oom_score_adj", _parse_score)
     return Limits(
         rlimits={name: _rlimit(number) for name, number in RLIMITS.items()},
-        oom_score_adj=read_proc("/proc/thread-self/oom_score_adj", _parse_score),
+        oom_score_adj=own,
+        oom_score_floor=_floor(own),
         cpus=len(os.sched_getaffinity(0)),
         memory_total_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
     )

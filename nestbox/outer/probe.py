@@ -23,10 +23,12 @@ from nestbox.outer.identity import (
     observe_lsm,
     observe_user_namespace,
 )
-from nestbox.outer.recording import Key
 from nestbox.outer.rights import observe_capabilities
 from nestbox.outer.sources import Sources, unreadable
-from nestbox.outer.trials import Trials
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nestbox.outer.trials import Trials
 
 ALL_SUBJECTS: frozenset[Subject] = frozenset(Subject)
 
@@ -94,6 +96,8 @@ class Observation:
     @cached_property
     def fingerprint(self) -> str:
         """The key under which answers about this environment may be kept."""
+        from nestbox.outer.recording import Key
+
         status = self._sources.status
         key = Key(
             kernel=self.kernel,
@@ -109,6 +113,8 @@ class Observation:
     @cached_property
     def trials(self) -> Trials:
         """The trials of this environment."""
+        from nestbox.outer.trials import Trials
+
         return Trials(self._state_directory, self.fingerprint)
 
     @cached_property

@@ -142,6 +142,13 @@ def _read_text(root: int, directory: str, path: str) -> str | None:
         ) from error
 
 
+def _text_or_none(root: int, directory: str, path: str) -> str | None:
+    try:
+        return _read_text(root, directory, path)
+    except UsageError:
+        return None
+
+
 def _is_program(fd: int) -> bool:
     """Return whether a descriptor stands for a regular file that somebody may execute."""
     mode = os.fstat(fd).st_mode
@@ -231,23 +238,40 @@ def _find_program(root: int, candidates: tuple[str, ...], root_uid: int) -> Prog
     return None
 
 
+def read_inside(directory: str, path: str) -> str | None:
+    """Return the text of a regular file inside a root, None without it. Raises UsageError."""
+    root = _open_root(directory)
+    try:
+        return _read_text(root, directory, path.lstrip("/"))
+    finally:
+        os.close(root)
+
+
 def observe_root(
     directory: str,
     candidates: tuple[str, ...],
     *,
     root_uid: int = 0,
+    looks_up_names: bool = True,
 ) -> RootFacts:
     """Return what a launch needs to know of a root. Raises UsageError when it cannot be one.
 
     ``search_path`` and ``working_directory`` are the container's. ``root_uid`` is who is root of
     the container's user namespace, in our ids: file capabilities may belong to one namespace only.
+    Where users are numbers, so that names are not looked up, a passwd file that cannot be read is
+    as good as none: nobody keeps others out of his container by such a file.
     """
     root = _open_root(directory)
     try:
+        if looks_up_names:
+            passwd = _read_text(root, directory, "etc/passwd")
+            group = _read_text(root, directory, "etc/group")
+        else:
+            passwd, group = _text_or_none(root, directory, "etc/passwd"), None
         return RootFacts(
             directory=os.readlink(f"/proc/self/fd/{root}"),
-            passwd=_read_text(root, directory, "etc/passwd"),
-            group=_read_text(root, directory, "etc/group"),
+            passwd=passwd,
+            group=group,
             program=_find_program(root, candidates, root_uid),
         )
     finally:

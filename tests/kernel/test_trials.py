@@ -201,3 +201,14 @@ def test_trials_from_many_threads_at_once_all_work():
         thread.join()
     assert len(errors) == 8 * 5 * (1 + len(trials.syscall_names()))
     assert set(errors) == {None}
+
+
+def test_a_score_is_tried_and_our_own_stays():
+    def own():
+        with open("/proc/self/oom_score_adj", "rb") as file:
+            return file.read()
+
+    before = own()
+    assert trials.try_oom_score(1000) is None
+    assert own() == before
+    assert trials.try_oom_score(1001) == "EINVAL"

@@ -34,7 +34,7 @@ def test_cpus_are_those_of_our_affinity(observe_under):
 def test_the_oom_score_is_read_even_when_negative(observe_under):
     script = 'echo 321 > /proc/self/oom_score_adj && exec "$0" "$@"'
     found = observe_under(["sh", "-c", script], frozenset({Subject.LIMITS}))
-    assert found.limits.oom_score_adj == 321
+    assert (found.limits.oom_score_adj, found.limits.oom_score_floor) == (321, 0)
 
 
 @pytest.mark.root
