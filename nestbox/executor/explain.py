@@ -6,121 +6,18 @@ import errno
 import os
 
 from nestbox.errors import LaunchError, ProgramNotFound, ProgramNotInvokable
+from nestbox.executor.causes import DOCTOR, EVERYTHING, KNOWN
 from nestbox.executor.encode import Report
 from nestbox.plan import steps as s
 from nestbox.plan.render import describe
 
-_EVERYTHING = 0
-_DOCTOR = "run `nestbox doctor`: it says what is missing here and what brings it back"
-
-# For (step, errno); errno _EVERYTHING stands for any other. Cause first, then remedy; an empty
-# cause leaves the kernel's own words.
-_KNOWN: dict[tuple[type[s.Step], int], tuple[str, str]] = {
-    (s.Sync, errno.ECANCELED): ("nestbox ended before the launch did", "start it again"),
-    (s.ParentDeath, errno.ECANCELED): ("nestbox ended before the launch did", "start it again"),
-    (s.OpenTree, errno.ENOENT): ("there is no such file or directory", "check the path"),
-    (s.OpenTree, errno.ENODEV): (
-        "it is another file than when it was looked at",
-        "see who replaces files under /dev",
-    ),
-    (s.OpenTree, errno.EPERM): (
-        "copying a mount needs CAP_SYS_ADMIN in the user namespace that owns the mounts",
-        _DOCTOR,
-    ),
-    (s.OpenTree, errno.EINVAL): (
-        "mounts below it are locked by the user namespace, so it cannot be copied without them",
-        "bind it with the option rbind",
-    ),
-    (s.NewFs, errno.EPERM): (
-        "the outer environment does not allow this file system to be mounted",
-        _DOCTOR,
-    ),
-    (s.NewFs, errno.ENODEV): (
-        "the kernel does not have this file system",
-        "load its module on the host",
-    ),
-    (s.Attach, errno.EXDEV): (
-        "the target leads to a proc file system, where a mount would hide what the kernel says",
-        "choose a target that is not below /proc, and look for a symbolic link on its way",
-    ),
-    (s.Attach, errno.ELOOP): (
-        "a symbolic link in the root is in its way",
-        "make it a real directory in the root",
-    ),
-    (s.Attach, errno.ENOTDIR): (
-        "the target is a file and the source is a directory, or the reverse",
-        "choose a target of the same type",
-    ),
-    (s.Attach, errno.EROFS): (
-        "the target does not exist and the root is read-only",
-        "make the target in the root, or use an overlay root",
-    ),
-    (s.Attach, errno.ENOSPC): (
-        "there are more mounts than fs.mount-max allows",
-        "raise the sysctl fs.mount-max",
-    ),
-    (s.ProcWrite, errno.EINVAL): ("the kernel refuses the value", "check the value"),
-    (s.ProcWrite, errno.ENOENT): ("the kernel has no such file", "check its name"),
-    (s.ProcWrite, errno.EROFS): ("/proc/sys is read-only here", _DOCTOR),
-    (s.ChangeDirectory, errno.EXDEV): (
-        "the working directory is outside the root",
-        "choose one inside it with --workdir",
-    ),
-    (s.ChangeDirectory, errno.ENOENT): ("it does not exist in the root", "choose another one"),
-    (s.ChangeDirectory, errno.ENOTDIR): ("it is not a directory", "choose another one"),
-    (s.MakeDirectories, errno.EEXIST): (
-        "a file or a dangling link is in its way",
-        "choose another working directory",
-    ),
-    (s.MakeDirectories, errno.ENOTDIR): ("a file is in its way", "choose another one"),
-    (s.MakeDirectories, errno.EROFS): (
-        "it does not exist and the root is read-only",
-        "choose a working directory that exists",
-    ),
-    (s.Rlimit, errno.EPERM): (
-        "raising a hard limit needs CAP_SYS_RESOURCE in the initial user namespace",
-        "ask for no more than the outer limit, which `nestbox doctor` shows",
-    ),
-    (s.Ids, errno.EINVAL): (
-        "the id is not mapped in the user namespace",
-        "map it with --userns, or choose another user",
-    ),
-    (s.Ids, errno.EPERM): (
-        "changing ids needs CAP_SETUID and CAP_SETGID",
-        _DOCTOR,
-    ),
-    (s.DropBounding, errno.EPERM): ("it needs CAP_SETPCAP", _DOCTOR),
-    (s.Capset, errno.EPERM): (
-        "the kernel gives less than was seen before the launch",
-        _DOCTOR,
-    ),
-    (s.LoadSeccomp, errno.EACCES): (
-        "without no_new_privs it needs CAP_SYS_ADMIN",
-        "add --security-opt no-new-privileges",
-    ),
-    (s.LoadSeccomp, errno.EINVAL): (
-        "the kernel refuses the filter",
-        "check the seccomp profile",
-    ),
-    (s.Verify, errno.EBADE): (
-        "the capability sets that the kernel shows are not those that were planned",
-        "report it with the record of this launch: nothing was executed",
-    ),
-    (s.Verify, _EVERYTHING): (
-        "",
-        "allow capget and prctl in the seccomp profile",
-    ),
-    (s.Console, errno.ENOSPC): ("there is no free pseudo terminal", "raise kernel.pty.max"),
-    (s.Init, errno.EAGAIN): ("no further process is allowed", "raise the limit of processes"),
-}
+# How a hook ended, in the first value of its report: 1, or 2 for a signal; see plan.h.
+HOOK_EXITED = 1
 
 
 def explain(plan: s.LaunchPlan, report: Report) -> LaunchError:
     """Return the error for a report of kind FAILED."""
-    number = errno.errorcode.get(report.errno, str(report.errno))
-    words = f"{os.strerror(report.errno).lower()} ({number})"
-    if report.message:
-        words += f"; the kernel says: {report.message}"
+    words = _words(report)
     if not 0 <= report.step < len(plan.steps):
         return LaunchError(
             "the executor refused the launch plan",
@@ -129,9 +26,15 @@ def explain(plan: s.LaunchPlan, report: Report) -> LaunchError:
         )
     step = plan.steps[report.step]
     if isinstance(step, s.Exec):
-        return _explain_exec(step, report, words)
-    known = _KNOWN.get((type(step), report.errno)) or _KNOWN.get((type(step), _EVERYTHING))
-    cause, remedy = known or ("", _DOCTOR)
+        return _explain_exec(step.argv[0], step.candidates, report)
+    if isinstance(step, s.FindProgram):
+        return _explain_exec(step.name, step.candidates, report)
+    if isinstance(step, s.Hook):
+        return _explain_hook(step, report)
+    if report.message:
+        words += f"; the kernel says: {report.message}"
+    known = KNOWN.get((type(step), report.errno)) or KNOWN.get((type(step), EVERYTHING))
+    cause, remedy = known or ("", DOCTOR)
     return LaunchError(
         f"step {report.step} of the launch failed: {describe(step)}",
         cause=f"{cause}: {words}" if cause else words,
@@ -139,9 +42,39 @@ def explain(plan: s.LaunchPlan, report: Report) -> LaunchError:
     )
 
 
-def _explain_exec(step: s.Exec, report: Report, words: str) -> LaunchError:
-    name = step.argv[0]
-    where = ", ".join(step.candidates)
+def _words(report: Report) -> str:
+    number = errno.errorcode.get(report.errno, str(report.errno))
+    return f"{os.strerror(report.errno).lower()} ({number})"
+
+
+def hook_end(report: Report) -> str:
+    """Return how a hook ended that did not succeed: "exit status 1", "signal: killed"."""
+    if report.errno != errno.ECHILD:
+        return os.strerror(report.errno).lower()
+    how, number = report.values[:2]
+    if how == HOOK_EXITED:
+        return f"exit status {number}"
+    from signal import strsignal
+
+    return f"signal: {(strsignal(number) or str(number)).lower()}"
+
+
+def _explain_hook(step: s.Hook, report: Report) -> LaunchError:
+    cause = f"it could not be executed: {hook_end(report)}"
+    remedy = "check the path of the hook and its rights"
+    if report.errno == errno.ETIMEDOUT:
+        cause = f"it ran longer than {step.timeout_seconds} seconds and was killed"
+        remedy = "allow it more time"
+    elif report.errno == errno.ECHILD:
+        said = f"; it said: {report.message}" if report.message else ""
+        cause = f"it ended with {hook_end(report)}{said}"
+        remedy = "see what the hook does, or take it out of the configuration"
+    return LaunchError(f"the {step.kind} hook {step.path} failed", cause=cause, remedy=remedy)
+
+
+def _explain_exec(name: str, candidates: tuple[str, ...], report: Report) -> LaunchError:
+    where = ", ".join(candidates)
+    words = _words(report)
     if report.errno in {errno.ENOENT, errno.ENOTDIR}:
         cause = f"no such file in the container at {where}, or its interpreter is not there"
         return ProgramNotFound(
@@ -154,6 +87,7 @@ def _explain_exec(step: s.Exec, report: Report, words: str) -> LaunchError:
             f"no file at {where} may be executed by this user",
             "set its execute bit, check that no noexec mount holds it, or choose another user",
         ),
+        errno.EISDIR: ("it is a directory", "name a program in it"),
         errno.EPERM: (
             "the file has capabilities that the bounding set does not allow, or a security"
             " module forbids it",
@@ -168,5 +102,5 @@ def _explain_exec(step: s.Exec, report: Report, words: str) -> LaunchError:
             "pass fewer or shorter ones",
         ),
     }
-    cause, remedy = causes.get(report.errno, ("the kernel refused to execute it", _DOCTOR))
+    cause, remedy = causes.get(report.errno, ("the kernel refused to execute it", DOCTOR))
     return ProgramNotInvokable(f'cannot execute "{name}"', cause=f"{cause}: {words}", remedy=remedy)

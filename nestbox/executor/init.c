@@ -3,19 +3,20 @@
  *
  * It decides nothing, formats nothing and falls back on nothing. The plan comes
  * on NB_PLAN_FD and is refused whole when any operand in it is out of bounds. The
- * first step that fails is reported on NB_CONTROL_FD as a struct nb_report; that
- * descriptor closes at the final exec, which is how success is told.
+ * first step that fails is reported on the control socket as a struct nb_report;
+ * that socket closes at the final exec, which is how success is told.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "init.h"
+#include "syscalls.h"
 
 /* One operation: its function, and which operands are lists or blobs. */
 struct operation {
@@ -38,10 +39,18 @@ static const struct operation operations[NB_OP_END] = {
 	[NB_OP_SESSION] = { .run = op_session },
 	[NB_OP_UMASK] = { .run = op_umask },
 	[NB_OP_RLIMIT] = { .run = op_rlimit },
-	[NB_OP_PROC_WRITE] = { .run = op_proc_write },
+	[NB_OP_PROC_WRITE] = { .run = op_proc_write, .base = 1 },
+	[NB_OP_TIME_OFFSETS] = { .run = op_time_offsets },
+	[NB_OP_DOMAINNAME] = { .run = op_domainname },
+	[NB_OP_OPEN_NAMESPACE] = { .run = op_open_namespace, .slots = { 1 } },
+	[NB_OP_JOIN] = { .run = op_join },
+	[NB_OP_FORK] = { .run = op_fork },
+	[NB_OP_RECEIVE] = { .run = op_receive, .slots = { 1 } },
+	[NB_OP_WAIT_START] = { .run = op_wait_start },
+	[NB_OP_HOOK] = { .run = op_hook, .list_count = { 0, 1, 2 } },
 	[NB_OP_PROPAGATION] = { .run = op_propagation },
 	[NB_OP_OPEN_TREE] = { .run = op_open_tree, .slots = { 1 }, .base = 2 },
-	[NB_OP_NEW_FS] = { .run = op_new_fs, .list_count = { 0, 2 }, .slots = { 1 } },
+	[NB_OP_NEW_FS] = { .run = op_new_fs, .list_count = { 0, 2 }, .slots = { 1 }, .base = 4 },
 	[NB_OP_SET_ATTR] = { .run = op_set_attr, .slots = { 1 } },
 	[NB_OP_ATTACH] = { .run = op_attach, .slots = { 1, 4 } },
 	[NB_OP_ATTACH_ROOT] = { .run = op_attach_root, .slots = { 1 } },
@@ -58,6 +67,14 @@ static const struct operation operations[NB_OP_END] = {
 	[NB_OP_CHDIR] = { .run = op_chdir },
 	[NB_OP_CONSOLE] = { .run = op_console, .slots = { 2 } },
 	[NB_OP_MAKE_DIRS] = { .run = op_make_dirs },
+	[NB_OP_OPEN_TARGET] = { .run = op_open_target, .slots = { 1, 3 } },
+	[NB_OP_RECONFIGURE] = { .run = op_reconfigure, .list_count = { 2 }, .slots = { 1 } },
+	[NB_OP_COPY_UP] = { .run = op_copy_up, .slots = { 1, 2 } },
+	[NB_OP_LEND] = { .run = op_lend, .slots = { 1 } },
+	[NB_OP_OLD_FS] = { .run = op_old_fs, .slots = { 1, 3 } },
+	[NB_OP_PRIVATE_PARENT] = { .run = op_private_parent },
+	[NB_OP_UNCOVER] = { .run = op_uncover, .slots = { 1 } },
+	[NB_OP_CHROOT] = { .run = op_chroot },
 	[NB_OP_DROP_BOUNDING] = { .run = op_drop_bounding },
 	[NB_OP_IDS] = { .run = op_ids, .blob_count = 3, .blob_size = 4 },
 	[NB_OP_CAPSET] = { .run = op_capset },
@@ -68,6 +85,15 @@ static const struct operation operations[NB_OP_END] = {
 	[NB_OP_RAISE] = { .run = op_raise },
 	[NB_OP_INIT] = { .run = op_init },
 	[NB_OP_EXEC] = { .run = op_exec, .list_count = { 1, 2, 3 } },
+	[NB_OP_SCHEDULER] = { .run = op_scheduler, .blob_count = 1, .blob_size = 1 },
+	[NB_OP_IO_PRIORITY] = { .run = op_io_priority },
+	[NB_OP_AFFINITY] = { .run = op_affinity, .blob_count = 1, .blob_size = 8 },
+	[NB_OP_MEMORY_POLICY] = { .run = op_memory_policy, .blob_count = 2, .blob_size = 8 },
+	[NB_OP_PERSONALITY] = { .run = op_personality },
+	[NB_OP_OWN_STREAMS] = { .run = op_own_streams },
+	[NB_OP_LABEL] = { .run = op_label, .base = 1 },
+	[NB_OP_PRESERVE] = { .run = op_preserve },
+	[NB_OP_FIND_PROGRAM] = { .run = op_find_program, .list_count = { 1 } },
 };
 
 int slots[NB_SLOTS];
@@ -78,28 +104,6 @@ void set_slot(uint64_t slot, int fd)
 	if (slots[slot] >= 0)
 		close(slots[slot]);
 	slots[slot] = fd;
-}
-
-int send_report(uint32_t kind, int fd)
-{
-	struct iovec data = { .iov_base = &report, .iov_len = sizeof(report) };
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1 };
-
-	report.kind = kind;
-	if (fd >= 0) {
-		memset(&control, 0, sizeof(control));
-		message.msg_control = control.space;
-		message.msg_controllen = sizeof(control.space);
-		control.header.cmsg_level = SOL_SOCKET;
-		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-	}
-	return sendmsg(NB_CONTROL_FD, &message, MSG_NOSIGNAL) == sizeof(report) ? 0 : -1;
 }
 
 /* Whether count strings lie one after another between offset and the end of text. */
@@ -221,8 +225,8 @@ int main(void)
 	for (int signal_number = 1; signal_number < NSIG; signal_number++)
 		signal(signal_number, SIG_DFL);
 	/* Neither may reach the container: a descriptor of the host is an escape. */
-	if (fcntl(NB_PLAN_FD, F_SETFD, FD_CLOEXEC) < 0 ||
-	    fcntl(NB_CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0)
+	if (fcntl(NB_PLAN_FD, F_GETFD) < 0 || fcntl(NB_CONTROL_FD, F_GETFD) < 0 ||
+	    syscall(SYS_close_range, NB_PLAN_FD, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		return 2;
 	bytes = read_plan(&size);
 	if (!bytes)

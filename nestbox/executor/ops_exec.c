@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -33,8 +34,8 @@ static _Noreturn void serve(pid_t child)
 	sigset_t all;
 	siginfo_t info;
 
-	/* The last one that is open besides them; its end tells the runtime of the exec. */
-	close(NB_CONTROL_FD);
+	/* Not even those that are kept for the program; the end of control tells of its exec. */
+	syscall(SYS_close_range, NB_PLAN_FD, ~0U, 0);
 	sigfillset(&all);
 	for (;;) {
 		reap(child);
@@ -71,8 +72,7 @@ int op_init(const struct plan *plan, const struct nb_step *step)
 	return sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Points out[] at count strings that lie one after another. */
-static void split(const char *at, uint64_t count, char **out)
+void split_list(const char *at, uint64_t count, char **out)
 {
 	for (uint64_t i = 0; i < count; i++) {
 		out[i] = (char *)(uintptr_t)at;
@@ -109,8 +109,69 @@ int op_exec(const struct plan *plan, const struct nb_step *step)
 
 	if (vectors == MAP_FAILED)
 		return -1;
-	split(text(plan, step, 0), args, vectors);
-	split(text(plan, step, 1), env, vectors + args + 1);
-	split(text(plan, step, 2), paths, vectors + args + env + 2);
+	split_list(text(plan, step, 0), args, vectors);
+	split_list(text(plan, step, 1), env, vectors + args + 1);
+	split_list(text(plan, step, 2), paths, vectors + args + env + 2);
 	return execute_first(vectors + args + env + 2, paths, vectors, vectors + args + 1);
+}
+
+/*
+ * What an exec of this path would be refused with, or 0. With the capabilities that
+ * we have by now, which access(2) leaves out; a filter may not know the newer call.
+ */
+static int look_at(const char *path)
+{
+	struct stat info;
+
+	if (stat(path, &info) < 0)
+		return errno;
+	if (S_ISDIR(info.st_mode))
+		return EISDIR;
+	if (syscall(SYS_faccessat2, AT_FDCWD, path, X_OK, AT_EACCESS) == 0)
+		return 0;
+	if (errno != ENOSYS && errno != EPERM)
+		return errno;
+	return info.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH) ? 0 : EACCES;
+}
+
+/* While whoever creates is still there. */
+int op_find_program(const struct plan *plan, const struct nb_step *step)
+{
+	const char *path = text(plan, step, 0);
+	int refused = ENOENT;
+
+	for (uint64_t i = 0; i < step->num[0]; i++, path += strlen(path) + 1) {
+		int error = look_at(path);
+
+		if (error == 0)
+			return 0;
+		if (error != ENOENT && error != ENOTDIR)
+			refused = error;
+	}
+	errno = refused;
+	return -1;
+}
+
+/* The program finds the caller's descriptors where the caller had them. */
+int op_preserve(const struct plan *plan, const struct nb_step *step)
+{
+	int count = (int)step->num[0];
+	int moved;
+
+	(void)plan;
+	if (step->num[0] > NB_MAX_PRESERVED) {
+		errno = EINVAL;
+		return -1;
+	}
+	for (uint64_t i = 0; i < NB_SLOTS; i++)
+		set_slot(i, -1);
+	moved = fcntl(control, F_DUPFD_CLOEXEC, NB_PRESERVED_FD + count);
+	if (moved < 0)
+		return -1;
+	close(control);
+	control = moved;
+	for (int i = 0; i < count; i++)
+		if (dup2(NB_PRESERVED_FD + i, NB_PLAN_FD + i) < 0)
+			return -1;
+	return 0;
 }

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
-#include <linux/stat.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -39,7 +38,7 @@ int op_propagation(const struct plan *plan, const struct nb_step *step)
 	(void)plan;
 	if (root < 0)
 		return -1;
-	result = set_attributes(root, AT_RECURSIVE, &attributes);
+	result = set_attributes(root, step->num[1] ? AT_RECURSIVE : 0, &attributes);
 	close(root);
 	return result;
 }
@@ -92,17 +91,44 @@ static int configure(int context, const char *pairs, uint64_t count)
 			return -1;
 		pairs = value + strlen(value) + 1;
 	}
-	return (int)syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+	return 0;
+}
+
+static int finish_context(int context, unsigned int command)
+{
+	return (int)syscall(SYS_fsconfig, context, command, NULL, NULL, 0);
+}
+
+/* The mode of the directory that will be covered, where there is one already, as an option. */
+static int configure_mode(int context, int root, const char *target)
+{
+	int fd = *target ? open_in_root(root, target, O_PATH | O_DIRECTORY, 0) : -1;
+	char digits[] = "0000";
+	struct stat info;
+	int result;
+
+	if (fd < 0)
+		return !*target || errno == ENOENT ? 0 : -1;
+	result = fstat(fd, &info);
+	close(fd);
+	if (result < 0)
+		return -1;
+	for (int i = 3; i >= 0; i--, info.st_mode >>= 3)
+		digits[i] = (char)('0' + (info.st_mode & 7));
+	return (int)syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "mode", digits, 0);
 }
 
 int op_new_fs(const struct plan *plan, const struct nb_step *step)
 {
 	int context = (int)syscall(SYS_fsopen, text(plan, step, 0), FSOPEN_CLOEXEC);
+	int base = step->num[3] == NB_SLOT_NONE ? -1 : slots[step->num[3]];
 	int fd = -1;
 
 	if (context < 0)
 		return -1;
-	if (configure(context, text(plan, step, 1), step->num[1]) == 0)
+	if (configure(context, text(plan, step, 1), step->num[1]) == 0 &&
+	    configure_mode(context, base, text(plan, step, 2)) == 0 &&
+	    finish_context(context, FSCONFIG_CMD_CREATE) == 0)
 		fd = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC,
 				  (unsigned int)step->num[2]);
 	if (fd < 0)
@@ -112,6 +138,47 @@ int op_new_fs(const struct plan *plan, const struct nb_step *step)
 		return -1;
 	set_slot(step->num[0], fd);
 	return 0;
+}
+
+/*
+ * Strings of fsconfig(2) end at 256 bytes. What is longer is mounted by name where
+ * nobody else comes to, copied as a detached mount, and unmounted there.
+ */
+int op_old_fs(const struct plan *plan, const struct nb_step *step)
+{
+	int place = slots[step->num[2]];
+	int fd, error;
+
+	if (fchdir(place) < 0 || (mkdirat(place, "old", 0700) < 0 && errno != EEXIST))
+		return -1;
+	if (syscall(SYS_mount, text(plan, step, 1), "old", text(plan, step, 0), step->num[1],
+		    text(plan, step, 2)) < 0)
+		return -1;
+	fd = clone_tree(place, "old", 0);
+	error = errno;
+	umount2("old", MNT_DETACH);
+	errno = error;
+	if (fd < 0)
+		return -1;
+	set_slot(step->num[0], fd);
+	return 0;
+}
+
+int op_reconfigure(const struct plan *plan, const struct nb_step *step)
+{
+	int context = (int)syscall(SYS_fspick, slots[step->num[0]], "",
+				   FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+	int result;
+
+	if (context < 0)
+		return -1;
+	result = configure(context, text(plan, step, 0), step->num[1]);
+	if (result == 0)
+		result = finish_context(context, FSCONFIG_CMD_RECONFIGURE);
+	if (result < 0)
+		keep_message(context);
+	close(context);
+	return result;
 }
 
 int op_set_attr(const struct plan *plan, const struct nb_step *step)
@@ -147,9 +214,8 @@ int op_attach(const struct plan *plan, const struct nb_step *step)
 
 int op_attach_root(const struct plan *plan, const struct nb_step *step)
 {
-	(void)plan;
-	return (int)syscall(SYS_move_mount, slots[step->num[0]], "", AT_FDCWD, "/",
-			    MOVE_MOUNT_F_EMPTY_PATH);
+	return (int)syscall(SYS_move_mount, slots[step->num[0]], "", AT_FDCWD, text(plan, step, 0),
+			    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS);
 }
 
 int op_keep_slot(const struct plan *plan, const struct nb_step *step)
@@ -165,7 +231,19 @@ int op_keep_slot(const struct plan *plan, const struct nb_step *step)
 
 int op_open_dir(const struct plan *plan, const struct nb_step *step)
 {
-	int fd = open(text(plan, step, 0), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd = open_root_of(text(plan, step, 0), step->num[1]);
+
+	if (fd < 0)
+		return -1;
+	set_slot(step->num[0], fd);
+	return 0;
+}
+
+/* The mount that lies at a target already. */
+int op_open_target(const struct plan *plan, const struct nb_step *step)
+{
+	int fd = open_in_root(slots[step->num[2]], text(plan, step, 0), O_PATH,
+			      step->num[1] & NB_TARGET_NO_SYMLINKS ? RESOLVE_NO_SYMLINKS : 0);
 
 	if (fd < 0)
 		return -1;
@@ -177,69 +255,4 @@ int op_fchdir(const struct plan *plan, const struct nb_step *step)
 {
 	(void)plan;
 	return fchdir(slots[step->num[0]]);
-}
-
-/* The identity of the mount that a path leads to. */
-static int mount_id(int fd, const char *path, uint64_t *id)
-{
-	struct statx info;
-
-	if (syscall(SYS_statx, fd, path, AT_EMPTY_PATH, STATX_MNT_ID, &info) < 0)
-		return -1;
-	*id = info.stx_mnt_id;
-	return 0;
-}
-
-static int detach(int fd)
-{
-	return fchdir(fd) < 0 ? -1 : umount2(".", MNT_DETACH);
-}
-
-/*
- * The new root lies over the scratch file system, and that over the old root, so
- * no directory of the host has to be known to both. pivot_root(".", ".") puts the
- * old root over the new one. The scratch file system still lies over the old root
- * and would be what "." finds there, so it goes first.
- */
-int op_pivot(const struct plan *plan, const struct nb_step *step)
-{
-	int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	uint64_t root = 0, above = 1;
-
-	(void)plan;
-	(void)step;
-	if (old < 0)
-		return -1;
-	if (fchdir(slots[NB_SLOT_ROOT]) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
-		return -1;
-	if (detach(slots[NB_SLOT_SCRATCH]) < 0 || detach(old) < 0)
-		return -1;
-	close(old);
-	/* ".." of the root crosses into whatever still lies over it. */
-	if (mount_id(slots[NB_SLOT_ROOT], "", &root) < 0 || mount_id(AT_FDCWD, "/..", &above) < 0)
-		return -1;
-	if (root != above) {
-		errno = EXDEV;
-		return -1;
-	}
-	/* Every descriptor of the old tree ends here, long before any exec. */
-	for (uint64_t i = 0; i < NB_SLOTS; i++)
-		set_slot(i, -1);
-	return chdir("/");
-}
-
-int op_chdir(const struct plan *plan, const struct nb_step *step)
-{
-	char path[4096];
-
-	if (chdir(text(plan, step, 0)) < 0)
-		return -1;
-	/* A directory outside the root shows as "(unreachable)" (CVE-2024-21626). */
-	if (syscall(SYS_getcwd, path, sizeof(path)) < 0)
-		return -1;
-	if (path[0] != '/') {
-		errno = EXDEV;
-		return -1;
-	}
-	return 0;
 }

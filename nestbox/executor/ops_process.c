@@ -17,23 +17,6 @@
 #include "init.h"
 #include "syscalls.h"
 
-int op_sync(const struct plan *plan, const struct nb_step *step)
-{
-	char go;
-	ssize_t n;
-
-	(void)plan;
-	(void)step;
-	if (send_report(NB_REPORT_SYNC, -1) < 0)
-		return -1;
-	do
-		n = recv(NB_CONTROL_FD, &go, sizeof(go), 0);
-	while (n < 0 && errno == EINTR);
-	if (n == 0)
-		errno = ECANCELED; /* the other side is gone */
-	return n == sizeof(go) ? 0 : -1;
-}
-
 int op_parent_death(const struct plan *plan, const struct nb_step *step)
 {
 	char byte;
@@ -42,17 +25,25 @@ int op_parent_death(const struct plan *plan, const struct nb_step *step)
 	if (prctl(PR_SET_PDEATHSIG, step->num[0], 0, 0, 0) < 0)
 		return -1;
 	/* It may have died before that; getppid(2) says 0 in a new pid namespace. */
-	if (recv(NB_CONTROL_FD, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) == 0) {
+	if (recv(control, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) == 0) {
 		errno = ECANCELED;
 		return -1;
 	}
 	return 0;
 }
 
+static bool closed; /* what the last NB_OP_DUMPABLE said */
+
 int op_dumpable(const struct plan *plan, const struct nb_step *step)
 {
 	(void)plan;
+	closed = step->num[0] == 0;
 	return prctl(PR_SET_DUMPABLE, step->num[0], 0, 0, 0);
+}
+
+int stay_closed(void)
+{
+	return closed ? prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) : 0;
 }
 
 /* Without a name: one of that name would be joined, and another container may have made it. */
@@ -63,17 +54,18 @@ int op_keyring(const struct plan *plan, const struct nb_step *step)
 	return syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 ? -1 : 0;
 }
 
-int op_unshare(const struct plan *plan, const struct nb_step *step)
-{
-	(void)plan;
-	return (int)syscall(SYS_unshare, step->num[0]);
-}
-
 int op_hostname(const struct plan *plan, const struct nb_step *step)
 {
 	const char *name = text(plan, step, 0);
 
 	return (int)syscall(SYS_sethostname, name, strlen(name));
+}
+
+int op_domainname(const struct plan *plan, const struct nb_step *step)
+{
+	const char *name = text(plan, step, 0);
+
+	return (int)syscall(SYS_setdomainname, name, strlen(name));
 }
 
 int op_loopback(const struct plan *plan, const struct nb_step *step)
@@ -116,21 +108,19 @@ int op_rlimit(const struct plan *plan, const struct nb_step *step)
 }
 
 /*
- * Through the container's own proc mount, by its descriptor: nothing in the root
- * can stand between the name and the file that is written (CVE-2025-52881).
+ * Through a proc mount of our own, by its descriptor: nothing in the root can stand
+ * between the name and the file that is written (CVE-2025-52881).
  */
-int op_proc_write(const struct plan *plan, const struct nb_step *step)
+static int write_below(int proc, const char *path, const char *value)
 {
 	struct open_how how = {
 		.flags = O_WRONLY | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
 	};
-	const char *value = text(plan, step, 1);
 	size_t length = strlen(value);
 	struct statfs info;
 	ssize_t written;
-	int fd = (int)syscall(SYS_openat2, slots[NB_SLOT_PROC], text(plan, step, 0), &how,
-			      sizeof(how));
+	int fd = (int)syscall(SYS_openat2, proc, path, &how, sizeof(how));
 
 	if (fd < 0)
 		return -1;
@@ -140,11 +130,59 @@ int op_proc_write(const struct plan *plan, const struct nb_step *step)
 		return -1;
 	}
 	written = write(fd, value, length);
-	if (close(fd) < 0 || written < 0)
+	if (written < 0) {
+		int error = errno;
+
+		close(fd);
+		errno = error;
+		return -1;
+	}
+	if (close(fd) < 0)
 		return -1;
 	if (written != (ssize_t)length) {
 		errno = EIO;
 		return -1;
 	}
 	return 0;
+}
+
+/* Opens the proc directory of a step; what is not a slot's own is to be closed. */
+static int proc_of(const struct nb_step *step)
+{
+	if (step->num[0] != NB_SLOT_NONE)
+		return slots[step->num[0]];
+	return open_root_of("/proc", PROC_SUPER_MAGIC);
+}
+
+static int done_with(int proc, const struct nb_step *step, int result)
+{
+	int error = errno;
+
+	if (proc >= 0 && step->num[0] == NB_SLOT_NONE)
+		close(proc);
+	errno = error;
+	return result;
+}
+
+int op_proc_write(const struct plan *plan, const struct nb_step *step)
+{
+	int proc = proc_of(step);
+
+	if (proc < 0 && step->num[0] == NB_SLOT_NONE)
+		return -1;
+	return done_with(proc, step, write_below(proc, text(plan, step, 0), text(plan, step, 1)));
+}
+
+/* Before Linux 5.8 a security module has no directory of its own below attr. */
+int op_label(const struct plan *plan, const struct nb_step *step)
+{
+	int proc = proc_of(step);
+	int result;
+
+	if (proc < 0 && step->num[0] == NB_SLOT_NONE)
+		return -1;
+	result = write_below(proc, text(plan, step, 0), text(plan, step, 2));
+	if (result < 0 && errno == ENOENT && *text(plan, step, 1))
+		result = write_below(proc, text(plan, step, 1), text(plan, step, 2));
+	return done_with(proc, step, result);
 }

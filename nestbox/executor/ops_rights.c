@@ -49,7 +49,7 @@ int op_ids(const struct plan *plan, const struct nb_step *step)
 	if (syscall(SYS_setresgid, step->num[1], step->num[1], step->num[1]) < 0 ||
 	    syscall(SYS_setresuid, step->num[0], step->num[0], step->num[0]) < 0)
 		return -1;
-	return prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
+	return prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0 ? -1 : stay_closed();
 }
 
 int op_capset(const struct plan *plan, const struct nb_step *step)
@@ -104,12 +104,18 @@ int op_seccomp(const struct plan *plan, const struct nb_step *step)
 		.len = (unsigned short)step->num[0],
 		.filter = (struct sock_filter *)(uintptr_t)text(plan, step, 0),
 	};
+	int listener;
 
 	if (step->num[0] == 0 || step->num[0] > BPF_MAXINSNS) {
 		errno = EINVAL;
 		return -1;
 	}
-	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, step->num[1], &program);
+	listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, step->num[1], &program);
+	if (listener < 0 || !(step->num[1] & SECCOMP_FILTER_FLAG_NEW_LISTENER))
+		return listener < 0 ? -1 : 0;
+	if (send_report(NB_REPORT_LISTENER, listener) < 0)
+		return -1;
+	return close(listener);
 }
 
 static uint64_t prctl_mask(int option, unsigned long argument, uint64_t last)

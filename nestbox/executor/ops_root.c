@@ -13,7 +13,6 @@
 #include "syscalls.h"
 
 enum {
-	PATH_SIZE = 4096,
 	DEPTH_LIMIT = 128, /* of what is missing on the way to a target */
 	RACE_RETRIES = 64, /* openat2 gives EAGAIN when something is renamed meanwhile */
 	TYPE_MASK = S_IFMT,
@@ -34,6 +33,23 @@ int open_in_root(int root, const char *path, int flags, uint64_t resolve)
 			break;
 	}
 	return fd;
+}
+
+/* The first inode of proc and devpts has number 1, and no other directory of theirs has it. */
+int open_root_of(const char *path, uint64_t magic)
+{
+	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct statfs system;
+	struct stat info;
+
+	if (fd < 0 || !magic)
+		return fd;
+	if (fstatfs(fd, &system) == 0 && (uint64_t)system.f_type == magic &&
+	    fstat(fd, &info) == 0 && info.st_ino == 1)
+		return fd;
+	close(fd);
+	errno = EXDEV;
+	return -1;
 }
 
 static int make_missing(int parent, const char *name, uint32_t mode)
@@ -58,7 +74,7 @@ static int split_path(const char *path, char *directory, const char **name)
 		end--;
 	for (start = end; start > 0 && path[start - 1] != '/'; start--)
 		;
-	if (end >= PATH_SIZE - 1) {
+	if (end >= NB_PATH_SIZE - 1) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
@@ -76,7 +92,7 @@ static int make_target(int root, const char *path, uint64_t resolve, uint32_t mo
 static int make_behind_link(int root, int parent, const char *directory, const char *name,
 			    uint32_t mode, int depth)
 {
-	char link[PATH_SIZE], path[PATH_SIZE * 2];
+	char link[NB_PATH_SIZE], path[NB_PATH_SIZE * 2];
 	ssize_t length = readlinkat(parent, name, link, sizeof(link) - 1);
 	size_t used;
 
@@ -94,7 +110,7 @@ static int make_behind_link(int root, int parent, const char *directory, const c
 /* Makes what is missing of a path; each component in a directory that is open. */
 static int make_target(int root, const char *path, uint64_t resolve, uint32_t mode, int depth)
 {
-	char directory[PATH_SIZE];
+	char directory[NB_PATH_SIZE];
 	const char *name;
 	int parent, result;
 
@@ -159,6 +175,27 @@ int open_target(int root, const char *path, uint64_t how, uint32_t mode)
 	return fd;
 }
 
+/* A name is one component: what is made below a slot stays directly below it. */
+bool is_name(const char *name)
+{
+	if (*name != '\0' && !strchr(name, '/') && strcmp(name, ".") && strcmp(name, ".."))
+		return true;
+	errno = EINVAL;
+	return false;
+}
+
+int open_parent(int base, const char *path, uint64_t how, char *buffer, const char **name)
+{
+	path += strspn(path, "/");
+	if (split_path(path, buffer, name) < 0 || !is_name(*name))
+		return -1;
+	if (!*buffer) {
+		errno = EBADF;
+		return base;
+	}
+	return open_target(base, buffer, how | NB_TARGET_MAKE, S_IFDIR | 0755);
+}
+
 int op_make_dirs(const struct plan *plan, const struct nb_step *step)
 {
 	/* Nothing is attached to it, so one on a proc file system is as good as any. */
@@ -169,15 +206,6 @@ int op_make_dirs(const struct plan *plan, const struct nb_step *step)
 	if (fd < 0)
 		return -1;
 	return close(fd);
-}
-
-/* A name is one component: what is made below a slot stays directly below it. */
-static bool is_name(const char *name)
-{
-	if (*name != '\0' && !strchr(name, '/') && strcmp(name, ".") && strcmp(name, ".."))
-		return true;
-	errno = EINVAL;
-	return false;
 }
 
 int op_mkdir(const struct plan *plan, const struct nb_step *step)
@@ -257,24 +285,4 @@ int op_readonly(const struct plan *plan, const struct nb_step *step)
 	}
 	close(target);
 	return result;
-}
-
-int op_device(const struct plan *plan, const struct nb_step *step)
-{
-	const char *name = text(plan, step, 0);
-	int base = slots[step->num[0]];
-	mode_t mode = (mode_t)step->num[1];
-
-	if (!is_name(name) || mknodat(base, name, mode, (dev_t)step->num[2]) < 0)
-		return -1;
-	if (fchownat(base, name, (uid_t)step->num[3], (gid_t)step->num[4], AT_SYMLINK_NOFOLLOW) < 0)
-		return -1;
-	return fchmodat(base, name, mode & PERMISSION_MASK, 0);
-}
-
-int op_symlink(const struct plan *plan, const struct nb_step *step)
-{
-	if (!is_name(text(plan, step, 0)))
-		return -1;
-	return symlinkat(text(plan, step, 1), slots[step->num[0]], text(plan, step, 0));
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import threading
+from _thread import allocate_lock  # the module threading takes half a millisecond to load
 
 from nestbox.errors import LaunchError
 
@@ -23,7 +23,7 @@ _MFD_EXEC = 0x10
 _F_SEAL_EXEC = 0x20
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
-_lock = threading.Lock()
+_lock = allocate_lock()
 _copy: int | None = None
 
 

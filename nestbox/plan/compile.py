@@ -8,46 +8,59 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nestbox.kernel.namespaces import FLAG
+from nestbox.plan.devices import device_steps
+from nestbox.plan.mounts import mount_steps, remount_steps
+from nestbox.plan.places import attached_at, place_of
+from nestbox.plan.process import (
+    SIGKILL,
+    attribute_steps,
+    hook_step,
+    is_labelled,
+    needs_proc,
+    program_steps,
+    rights_steps,
+    score_steps,
+)
+from nestbox.plan.start import changes_user, keyring_steps, made_at_clone, namespace_steps
 from nestbox.plan.steps import (
+    SLOT_NONE,
+    SLOT_OWN_PROC,
+    SLOT_PROC,
+    SLOT_PTS,
     SLOT_ROOT,
-    SYNC_ID_MAPS,
+    SYNC_NETWORK_DEVICES,
+    SYNC_RUNTIME_HOOKS,
     SYNC_TERMINAL,
-    Ambient,
-    Capset,
-    ChangeDirectory,
+    TARGET_NO_SYMLINKS,
+    Chroot,
     Console,
-    DropBounding,
-    Dumpable,
-    Exec,
+    Domainname,
+    EnterDirectory,
+    FindProgram,
     Hostname,
-    Ids,
-    Init,
-    Keyring,
+    KeepSlot,
     LaunchPlan,
     LoadSeccomp,
     Loopback,
     MakeDirectories,
     Mask,
-    NoNewPrivs,
+    NewFs,
+    OpenDirectory,
+    OpenTarget,
     ParentDeath,
     Pivot,
     ProcWrite,
     Propagation,
-    RaiseEffective,
     ReadOnly,
-    Rlimit,
     Session,
     SetAttr,
     Step,
     Sync,
-    Umask,
-    Verify,
+    Uncover,
+    WaitForStart,
 )
-from nestbox.plan.tree import mount_steps, place_of, root_steps, scratch_steps
+from nestbox.plan.tree import is_shared, lies_in_place, root_steps
 from nestbox.policy.launch_spec import LaunchSpec
-
-_SIGKILL = 9  # signal(7)
 
 
 def compile_plan(
@@ -64,111 +77,147 @@ def compile_plan(
     with the process that launched them; ``wait_for_cgroup`` is true when the runtime moves the
     container into its cgroup after it was started (v1), rather than starting it there (v2).
     """
+    process = launch.process
     steps = (
         *_before_mounts(launch, foreground),
-        *scratch_steps(launch),
         *root_steps(launch),
         *mount_steps(launch, wait_for_cgroup=wait_for_cgroup),
+        *device_steps(launch),
+        *_hooks(launch),
         *_inside(launch),
         *_enter_root(launch),
-        *_rights(launch, seccomp, foreground),
-        *_program(launch, last_capability),
+        *attribute_steps(process),
+        *rights_steps(
+            process, launch.capabilities, launch.drop_bounding, seccomp, foreground=foreground
+        ),
+        *_start(launch),
+        *program_steps(process, launch.capabilities, seccomp, last_capability, launch.start_hooks),
     )
-    at_clone = tuple(name for name in FLAG if name in launch.namespaces and name != "cgroup")
-    return LaunchPlan(namespaces=at_clone, steps=steps)
+    return LaunchPlan(namespaces=made_at_clone(launch), steps=steps)
 
 
 def _before_mounts(launch: LaunchSpec, foreground: bool) -> Iterator[Step]:
-    if "user" in launch.namespaces:
-        # Without maps the executor has no ids, and nothing it makes would belong to anyone.
-        yield Sync(reason=SYNC_ID_MAPS)
-        yield Ids(uid=0, gid=0, groups=None if launch.process.groups is None else ())
-    # After the maps: /proc/PID/uid_map of a process that is not dumpable belongs to root.
-    yield Dumpable(value=0)
+    yield from namespace_steps(launch)
     if foreground:
-        yield ParentDeath(signal=_SIGKILL)
+        yield ParentDeath(signal=SIGKILL)
     if launch.new_keyring:
-        yield Keyring()
-    # Before the first mount, which would otherwise appear in the outer namespace too.
-    yield Propagation(propagation="slave")
+        yield from keyring_steps(launch.process)
+    if launch.network_devices:
+        # Before anything that runs may look for them.
+        yield Sync(reason=SYNC_NETWORK_DEVICES)
+    if _changes_outer_mounts(launch):
+        # Before the first mount, which would otherwise appear in the outer namespace too.
+        yield Propagation(propagation=launch.root.outer_propagation.removeprefix("r"))
+    yield from _open_proc(launch)
+
+
+def _changes_outer_mounts(launch: LaunchSpec) -> bool:
+    """Whether the mounts that are there already are those of a namespace of our own."""
+    joins = any(join.namespace == "mnt" for join in launch.joined)
+    return launch.root.entry != "chroot" and ("mnt" in launch.namespaces or not joins)
+
+
+def _open_proc(launch: LaunchSpec) -> Iterator[Step]:
+    """A way to the kernel's files past everything that lies in the root."""
+    if launch.own_proc and (launch.sysctls or needs_proc(launch.process)):
+        yield NewFs(
+            slot=SLOT_OWN_PROC,
+            fstype="proc",
+            options=(("source", "proc"),),
+            attributes=("nosuid", "nodev", "noexec"),
+        )
+    elif is_labelled(launch.process) and _proc_slot(launch) == SLOT_NONE:
+        # While there is a /proc; labels are written when that of the outer tree is gone.
+        yield OpenDirectory(slot=SLOT_OWN_PROC, path="/proc", system="proc")
+
+
+def _proc_slot(launch: LaunchSpec) -> int:
+    """The proc mount through which the kernel is told; without any it is the outer /proc."""
+    if launch.own_proc:
+        return SLOT_OWN_PROC
+    return SLOT_PROC if attached_at(launch.mounts, "/proc") else SLOT_NONE
+
+
+def _hooks(launch: LaunchSpec) -> Iterator[Step]:
+    """What the configuration runs when everything is mounted and the old root is still there."""
+    if launch.runtime_hooks or launch.create_hooks:
+        yield Sync(reason=SYNC_RUNTIME_HOOKS)
+    if launch.create_hooks:
+        # A hook finds the root as its working directory, and the outer tree by its paths.
+        yield EnterDirectory(slot=SLOT_ROOT)
+    for hook in launch.create_hooks:
+        yield hook_step("createContainer", hook)
 
 
 def _inside(launch: LaunchSpec) -> Iterator[Step]:
     if launch.process.terminal:
-        base, target = place_of(launch.mounts, "/dev/console")
-        yield Console(target=target, uid=launch.process.uid, base=base)
-        # A program asks for the size as soon as it runs, and is told of later changes alone.
-        yield Sync(reason=SYNC_TERMINAL)
+        yield from _terminal(launch)
     else:
         yield Session()
-    if launch.hostname is not None and "uts" in launch.namespaces:
+    uts = "uts" in launch.namespaces or any(x.namespace == "uts" for x in launch.joined)
+    if launch.hostname is not None and uts:
         yield Hostname(name=launch.hostname)
+    if launch.domainname is not None and uts:
+        yield Domainname(name=launch.domainname)
     if launch.loopback:
         yield Loopback()
     # Before the proc mount is covered and made read-only.
+    proc = _proc_slot(launch)
     for name, value in launch.sysctls:
-        yield ProcWrite(path=f"sys/{name}", value=value)
-    if launch.process.oom_score_adj is not None:
-        yield ProcWrite(path="self/oom_score_adj", value=str(launch.process.oom_score_adj))
-    for path in launch.masked_paths:
+        yield ProcWrite(path=f"sys/{name}", value=value, base=proc)
+    if not changes_user(launch):
+        yield from score_steps(launch.process, proc)
+    for path in dict.fromkeys(launch.masked_paths):
         base, inner = place_of(launch.mounts, path)
         yield Mask(path=inner, base=base)
-    for path in launch.readonly_paths:
+    for path in dict.fromkeys(launch.readonly_paths):
         base, inner = place_of(launch.mounts, path)
         yield ReadOnly(path=inner, base=base)
     yield MakeDirectories(path=launch.process.working_directory, mode=0o755)
+    # Last: until here targets of mounts may have to be made.
+    yield from remount_steps(launch)
     if launch.root.readonly:
-        # Last: until here targets of mounts may have to be made.
         yield SetAttr(slot=SLOT_ROOT, attributes=("ro",))
 
 
+def _terminal(launch: LaunchSpec) -> Iterator[Step]:
+    size = launch.process.console_size
+    base, target = place_of(launch.mounts, "/dev/console")
+    if not attached_at(launch.mounts, "/dev/pts"):
+        # It came along with a /dev from outside, or is in the root.
+        pts_base, pts = place_of(launch.mounts, "/dev/pts")
+        yield OpenTarget(slot=SLOT_PTS, target=pts, how=TARGET_NO_SYMLINKS, base=pts_base)
+    yield Console(target=target, uid=launch.process.uid, base=base, size=size)
+    if size is None:
+        # A program asks for the size as soon as it runs, and is told of later changes alone.
+        yield Sync(reason=SYNC_TERMINAL)
+
+
 def _enter_root(launch: LaunchSpec) -> Iterator[Step]:
-    yield Pivot()
-    # With all rights still, as a directory may be closed to the user who works in it.
-    yield ChangeDirectory(path=launch.process.working_directory)
-    yield Umask(mask=launch.process.umask)
-    for name, limit in launch.process.rlimits:
-        yield Rlimit(name=name, soft=limit.soft, hard=limit.hard)
+    if is_labelled(launch.process) and _proc_slot(launch) == SLOT_PROC:
+        # All other descriptors end at the pivot.
+        yield KeepSlot(source=SLOT_PROC, target=SLOT_OWN_PROC)
+    if launch.root.entry == "move":
+        for path in launch.root.uncovered:
+            yield Uncover(path=path, cover=is_shared(launch.root))
+    if launch.root.entry == "pivot":
+        yield Pivot()
+    else:
+        # Over / it lies already, unless hooks had to find it at its own place.
+        yield Chroot(move=launch.root.entry == "move" and lies_in_place(launch))
+    if launch.root.propagation:
+        # Of the container's own /, which is known by that name from here on.
+        yield Propagation(
+            propagation=launch.root.propagation.removeprefix("r"),
+            recursive=launch.root.propagation.startswith("r"),
+        )
 
 
-def _rights(launch: LaunchSpec, seccomp: LoadSeccomp | None, foreground: bool) -> Iterator[Step]:
-    process = launch.process
-    # Needs CAP_SETPCAP, which a change of user id takes away.
-    if launch.drop_bounding:
-        yield DropBounding(mask=launch.drop_bounding)
-    yield Ids(uid=process.uid, gid=process.gid, groups=process.groups)
-    if foreground and (process.uid, process.gid) != (0, 0):
-        # A change of the user or group id clears it; see prctl(2), PR_SET_PDEATHSIG.
-        yield ParentDeath(signal=_SIGKILL)
-    if seccomp is not None and not process.no_new_privs:
-        # Loading needs CAP_SYS_ADMIN here, so the capabilities go after it and not before.
-        if process.uid != 0:
-            yield RaiseEffective()
-        yield seccomp
-    sets = launch.capabilities
-    yield Capset(effective=sets.effective, permitted=sets.permitted, inheritable=sets.inheritable)
-    yield Ambient(mask=sets.ambient)
-    if process.no_new_privs:
-        yield NoNewPrivs()
-        if seccomp is not None:
-            # Last, so that a strict filter need not allow what the launch itself calls.
-            yield seccomp
-
-
-def _program(launch: LaunchSpec, last_capability: int) -> Iterator[Step]:
-    if launch.process.init:
-        yield Init()
-    sets = launch.capabilities
-    yield Verify(
-        inheritable=sets.inheritable,
-        permitted=sets.permitted,
-        effective=sets.effective,
-        bounding=sets.bounding,
-        ambient=sets.ambient,
-        last=last_capability,
-    )
-    yield Exec(
-        argv=launch.process.argv,
-        environment=launch.process.environment,
-        candidates=launch.process.candidates,
-    )
+def _start(launch: LaunchSpec) -> Iterator[Step]:
+    if not launch.wait_for_start:
+        return
+    if launch.process.argv:
+        # A program that is not there is an error of `create`, as with runc.
+        yield FindProgram(name=launch.process.argv[0], candidates=launch.process.candidates)
+    # With all rights given up: a created container may wait for long.
+    yield WaitForStart()

@@ -17,8 +17,25 @@ SLOT_NEW = 5
 SLOT_UPPER = 6
 SLOT_NULL = 7
 SLOT_SYS = 8
+SLOT_OWN_PROC = 9
+SLOT_MNT_NS = 10
+SLOT_PID_NS = 11
+SLOT_IPC_NS = 12
+SLOT_UTS_NS = 13
+SLOT_NET_NS = 14
+SLOT_CGROUP_NS = 15
+SLOT_TIME_NS = 16
+SLOT_USER_NS = 17
 SLOT_NONE = 255
-SLOT_NAMES = ("root", "scratch", "proc", "dev", "pts", "new", "upper", "null", "sys")
+SLOT_NAMES = (
+    *("root", "scratch", "proc", "dev", "pts", "new", "upper", "null", "sys", "own_proc"),
+    *("mnt_ns", "pid_ns", "ipc_ns", "uts_ns", "net_ns", "cgroup_ns", "time_ns", "user_ns"),
+)
+NAMESPACE_SLOTS = {
+    name.removesuffix("_ns"): number
+    for number, name in enumerate(SLOT_NAMES)
+    if name.endswith("_ns")
+}
 # Mounts of the container's own that paths are resolved below, and where they are attached.
 SLOT_PLACES = {SLOT_PROC: "/proc", SLOT_DEV: "/dev", SLOT_SYS: "/sys"}
 
@@ -27,11 +44,17 @@ TARGET_MAKE = 2
 TARGET_ON_PROC = 4
 TARGET_OPTIONAL = 8
 
+CHDIR_NOW = 0
+CHDIR_IF_ALLOWED = 1
+CHDIR_POSTPONED = 2
 
 # What the runtime does while the executor waits: the reasons of Sync.
 SYNC_ID_MAPS = "id maps"
 SYNC_CGROUP = "cgroup"
 SYNC_TERMINAL = "terminal size"
+SYNC_NETWORK_DEVICES = "network devices"
+# Its answer brings the state of the container for the createContainer hooks that follow.
+SYNC_RUNTIME_HOOKS = "runtime hooks"
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="step", tag=True):
@@ -42,6 +65,37 @@ class Sync(Step, frozen=True, kw_only=True):
     """Tell the runtime and wait for it; ``reason`` says for what."""
 
     reason: str
+
+
+class Receive(Step, frozen=True, kw_only=True):
+    """Tell the runtime and wait for a descriptor from it; ``what`` says what for."""
+
+    slot: int
+    what: str
+
+
+class Lend(Step, frozen=True, kw_only=True):
+    """Lend the runtime a mount that nobody can see yet, and wait until it has changed it."""
+
+    slot: int
+    what: str
+
+
+class WaitForStart(Step, frozen=True, kw_only=True):
+    """Tell that the container is created, and wait until somebody starts it."""
+
+
+class Hook(Step, frozen=True, kw_only=True):
+    """Run a program of the configuration with the container's state; its failure is ours.
+
+    Source: runtime-spec config.md, "POSIX-platform Hooks".
+    """
+
+    kind: str  # createContainer or startContainer
+    path: str
+    argv: tuple[str, ...]
+    environment: tuple[str, ...]
+    timeout_seconds: int | None = None
 
 
 class ParentDeath(Step, frozen=True, kw_only=True):
@@ -67,6 +121,33 @@ class Unshare(Step, frozen=True, kw_only=True):
     """Move into new namespaces of these names. Source: unshare(2)."""
 
     namespaces: tuple[str, ...]
+
+
+class OpenNamespace(Step, frozen=True, kw_only=True):
+    """Open the file of a namespace that will be joined; it must be of this kind."""
+
+    namespace: str
+    path: str
+
+
+class JoinNamespaces(Step, frozen=True, kw_only=True):
+    """Enter every namespace that is open. Source: setns(2)."""
+
+
+class TimeOffsets(Step, frozen=True, kw_only=True):
+    """Shift the clocks of the new time namespace. Source: time_namespaces(7)."""
+
+    offsets: tuple[tuple[str, int, int], ...]  # clock, seconds, nanoseconds
+
+
+class Fork(Step, frozen=True, kw_only=True):
+    """Go on as a child, which is how a pid or time namespace is entered; our parent is its one."""
+
+
+class Domainname(Step, frozen=True, kw_only=True):
+    """Set the NIS domain name of the uts namespace."""
+
+    name: str
 
 
 class Hostname(Step, frozen=True, kw_only=True):
@@ -98,16 +179,27 @@ class Rlimit(Step, frozen=True, kw_only=True):
 
 
 class ProcWrite(Step, frozen=True, kw_only=True):
-    """Write a value to a file below the container's own proc mount."""
+    """Write a value to a file below a proc mount that is open."""
 
     path: str
     value: str
+    base: int = SLOT_PROC
+
+
+class Label(Step, frozen=True, kw_only=True):
+    """Tell a security module what the next exec, or the next key, is to be labelled."""
+
+    path: str
+    value: str
+    alternative: str = ""  # where the kernel does not have that path
+    base: int = SLOT_OWN_PROC
 
 
 class Propagation(Step, frozen=True, kw_only=True):
-    """Cut the whole tree off from the mounts of the outer namespace."""
+    """Say how mounts spread between / and other namespaces. Source: mount_namespaces(7)."""
 
     propagation: str
+    recursive: bool = True
 
 
 class OpenTree(Step, frozen=True, kw_only=True):
@@ -132,6 +224,18 @@ class NewFs(Step, frozen=True, kw_only=True):
     fstype: str
     options: tuple[tuple[str, str], ...] = ()
     attributes: tuple[str, ...] = ()
+    mode_of: str = ""  # a directory below base, whose mode its root gets
+    base: int = SLOT_NONE
+
+
+class OldFs(Step, frozen=True, kw_only=True):
+    """As NewFs, for options whose values are too long for fsconfig(2). Source: mount(2)."""
+
+    slot: int
+    fstype: str
+    source: str
+    options: tuple[tuple[str, str], ...]
+    flags: tuple[str, ...] = ()  # of the super block: ro, sync, dirsync, mand, lazytime
 
 
 class SetAttr(Step, frozen=True, kw_only=True):
@@ -155,9 +259,47 @@ class Attach(Step, frozen=True, kw_only=True):
 
 
 class AttachRoot(Step, frozen=True, kw_only=True):
-    """Attach a detached mount over the present root."""
+    """Attach a detached mount over the present root, or over a directory of the outer tree."""
 
     slot: int
+    path: str = "/"
+
+
+class OpenTarget(Step, frozen=True, kw_only=True):
+    """Open the mount that lies at a target below base already."""
+
+    slot: int
+    target: str
+    how: int = 0
+    base: int = SLOT_ROOT
+
+
+class Reconfigure(Step, frozen=True, kw_only=True):
+    """Change options of the file system of a mount. Source: fspick(2)."""
+
+    slot: int
+    options: tuple[tuple[str, str], ...]
+
+
+class CopyUp(Step, frozen=True, kw_only=True):
+    """Copy what is in a directory below base into a mount that will cover it."""
+
+    slot: int
+    target: str
+    base: int = SLOT_ROOT
+
+
+class PrivateParent(Step, frozen=True, kw_only=True):
+    """Keep what is attached below a path of the outer tree out of other namespaces."""
+
+    path: str
+
+
+class Uncover(Step, frozen=True, kw_only=True):
+    """Take a mount of the outer tree out of reach: unmount it, or cover it where it is locked."""
+
+    path: str
+    cover: bool = False
 
 
 class KeepSlot(Step, frozen=True, kw_only=True):
@@ -168,10 +310,11 @@ class KeepSlot(Step, frozen=True, kw_only=True):
 
 
 class OpenDirectory(Step, frozen=True, kw_only=True):
-    """Open a directory of the outer environment."""
+    """Open a directory of the outer environment; with ``system`` it must be the root of one."""
 
     slot: int
     path: str
+    system: str = ""  # "proc" or "devpts"
 
 
 class MakeDirectory(Step, frozen=True, kw_only=True):
@@ -212,7 +355,7 @@ class ReadOnly(Step, frozen=True, kw_only=True):
 
 
 class MakeDevice(Step, frozen=True, kw_only=True):
-    """Make a device node directly below /dev. Source: mknod(2)."""
+    """Make a device node or fifo at a path below an open directory. Source: mknod(2)."""
 
     name: str
     kind: str
@@ -221,13 +364,16 @@ class MakeDevice(Step, frozen=True, kw_only=True):
     mode: int
     uid: int
     gid: int
+    base: int = SLOT_DEV
 
 
 class MakeLink(Step, frozen=True, kw_only=True):
-    """Make a symbolic link directly below /dev."""
+    """Make a symbolic link at a path below an open directory, unless there is something."""
 
     name: str
     value: str
+    base: int = SLOT_DEV
+    how: int = TARGET_NO_SYMLINKS
 
 
 class MakeDirectories(Step, frozen=True, kw_only=True):
@@ -241,18 +387,72 @@ class Pivot(Step, frozen=True, kw_only=True):
     """Make the container's root the root of the namespace; the old tree is gone."""
 
 
+class Chroot(Step, frozen=True, kw_only=True):
+    """Make the container's root the root of the process, moved over / first or where it is."""
+
+    move: bool
+
+
 class ChangeDirectory(Step, frozen=True, kw_only=True):
     """Enter the working directory, which must be inside the root (CVE-2024-21626)."""
 
     path: str
+    when: int = CHDIR_NOW
 
 
 class Console(Step, frozen=True, kw_only=True):
     """Open a pty of the container's own, as its session's terminal and at a target below base."""
 
-    target: str
+    target: str  # or empty
     uid: int
     base: int = SLOT_ROOT
+    size: tuple[int, int] | None = None  # rows, columns
+
+
+class OwnStreams(Step, frozen=True, kw_only=True):
+    """Give the standard streams to the user, so that /dev/stdout can be opened by him."""
+
+    uid: int
+
+
+class Scheduler(Step, frozen=True, kw_only=True):
+    """Set how the process is scheduled; times in nanoseconds. Source: sched_setattr(2)."""
+
+    policy: int
+    flags: int
+    nice: int
+    priority: int
+    runtime: int
+    deadline: int
+    period: int
+
+
+class IoPriority(Step, frozen=True, kw_only=True):
+    """Set how its requests to disks are scheduled. Source: ioprio_set(2)."""
+
+    priority: int
+
+
+class Affinity(Step, frozen=True, kw_only=True):
+    """Let the process run on these processors alone, or on all that its cgroup has.
+
+    Source: sched_setaffinity(2).
+    """
+
+    processors: tuple[int, ...]  # empty: all
+
+
+class MemoryPolicy(Step, frozen=True, kw_only=True):
+    """Say from which nodes its memory comes. Source: set_mempolicy(2)."""
+
+    mode: int
+    nodes: tuple[int, ...]
+
+
+class Personality(Step, frozen=True, kw_only=True):
+    """Set what kind of system the process sees. Source: personality(2)."""
+
+    value: int
 
 
 class DropBounding(Step, frozen=True, kw_only=True):
@@ -296,6 +496,7 @@ class LoadSeccomp(Step, frozen=True, kw_only=True):
 
     program: bytes
     flags: int = 0
+    listener: bool = False  # its notifications come to the runtime as a descriptor
 
 
 class Verify(Step, frozen=True, kw_only=True):
@@ -311,6 +512,19 @@ class Verify(Step, frozen=True, kw_only=True):
 
 class Init(Step, frozen=True, kw_only=True):
     """Stay behind as PID 1 that hands on signals and reaps orphans; a child goes on."""
+
+
+class FindProgram(Step, frozen=True, kw_only=True):
+    """Look whether one of the candidates can be executed, before the container is created."""
+
+    name: str
+    candidates: tuple[str, ...]
+
+
+class Preserve(Step, frozen=True, kw_only=True):
+    """Leave this many of the caller's descriptors to the program, as 3 and following."""
+
+    count: int
 
 
 class Exec(Step, frozen=True, kw_only=True):

@@ -39,12 +39,19 @@ static void *map_once(void *at, size_t size, int protection, int flags, int fd, 
 #define main executor_main
 #include "../../nestbox/executor/init.c"
 #undef main
+#include "../../nestbox/executor/control.c"
 #include "../../nestbox/executor/ops_console.c"
+#include "../../nestbox/executor/ops_copy.c"
+#include "../../nestbox/executor/ops_device.c"
+#include "../../nestbox/executor/ops_enter.c"
 #include "../../nestbox/executor/ops_exec.c"
+#include "../../nestbox/executor/ops_hook.c"
 #include "../../nestbox/executor/ops_mount.c"
+#include "../../nestbox/executor/ops_namespace.c"
 #include "../../nestbox/executor/ops_process.c"
 #include "../../nestbox/executor/ops_rights.c"
 #include "../../nestbox/executor/ops_root.c"
+#include "../../nestbox/executor/ops_sched.c"
 
 /* What libFuzzer and the sanitizers themselves need, and nothing that could do harm. */
 static const unsigned short allowed[] = {

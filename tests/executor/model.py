@@ -31,10 +31,30 @@ SLOTS = {
     ABI.NB_OP_DEVICE: (0,),
     ABI.NB_OP_SYMLINK: (0,),
     ABI.NB_OP_CONSOLE: (1,),
+    ABI.NB_OP_OPEN_NAMESPACE: (0,),
+    ABI.NB_OP_RECEIVE: (0,),
+    ABI.NB_OP_OPEN_TARGET: (0, 2),
+    ABI.NB_OP_RECONFIGURE: (0,),
+    ABI.NB_OP_COPY_UP: (0, 1),
+    ABI.NB_OP_LEND: (0,),
+    ABI.NB_OP_OLD_FS: (0, 2),
+    ABI.NB_OP_UNCOVER: (0,),
 }
-BASES = {ABI.NB_OP_OPEN_TREE: 1}
-LISTS = {ABI.NB_OP_NEW_FS: ((1, 1),), ABI.NB_OP_EXEC: ((0, 0), (1, 1), (2, 2))}
-BLOBS = {ABI.NB_OP_IDS: (2, 4), ABI.NB_OP_SECCOMP: (0, 8)}
+BASES = {ABI.NB_OP_OPEN_TREE: 1, ABI.NB_OP_NEW_FS: 3, ABI.NB_OP_PROC_WRITE: 0, ABI.NB_OP_LABEL: 0}
+LISTS = {
+    ABI.NB_OP_NEW_FS: ((1, 1),),
+    ABI.NB_OP_RECONFIGURE: ((0, 1),),
+    ABI.NB_OP_HOOK: ((1, 0), (2, 1)),
+    ABI.NB_OP_FIND_PROGRAM: ((0, 0),),
+    ABI.NB_OP_EXEC: ((0, 0), (1, 1), (2, 2)),
+}
+BLOBS = {
+    ABI.NB_OP_IDS: (2, 4),
+    ABI.NB_OP_SECCOMP: (0, 8),
+    ABI.NB_OP_SCHEDULER: (0, 1),
+    ABI.NB_OP_AFFINITY: (0, 8),
+    ABI.NB_OP_MEMORY_POLICY: (1, 8),
+}
 OPERATIONS = frozenset(
     getattr(ABI, name) for name in dir(ABI) if name.startswith("NB_OP_") and name != "NB_OP_END"
 )

@@ -11,7 +11,14 @@ import msgspec
 from nestbox.executor.encode import encode
 from nestbox.outer.facts import CapabilitySets
 from nestbox.plan.steps import LoadSeccomp
-from nestbox.policy.launch_spec import LaunchSpec, RootSpec
+from nestbox.policy.launch_spec import (
+    DeviceSpec,
+    HookSpec,
+    LaunchSpec,
+    MountSpec,
+    RootSpec,
+    SchedulerSpec,
+)
 from tests.executor.model import HEADER, STEP
 from tests.plan.launches import DEV, PLAIN, PROC, PROGRAM, PTS, plan_of
 
@@ -53,6 +60,38 @@ def launches(root: str) -> Iterator[LaunchSpec]:
         plain, process=msgspec.structs.replace(process, no_new_privs=True, umask=0o77)
     )
     yield PLAIN
+    yield as_engines(plain, root)
+
+
+def as_engines(launch: LaunchSpec, root: str) -> LaunchSpec:
+    """Return a launch with what engines ask for and a user without rights may do."""
+    process = msgspec.structs.replace(
+        launch.process,
+        affinity=(0,),
+        io_priority=(2 << 13) | 7,
+        personality=0,
+        scheduler=SchedulerSpec(policy=3),
+        own_streams=True,
+        preserved=0,
+    )
+    hook = HookSpec(path=f"{root}/bin/true", argv=("true",), environment=("A=b",))
+    tmpfs = MountSpec(fstype="tmpfs", source="tmpfs", target="/bin", copy_up=True)
+    return msgspec.structs.replace(
+        launch,
+        process=process,
+        mounts=(
+            *(PROC, DEV, PTS, tmpfs),
+            MountSpec(fstype="tmpfs", source="tmpfs", target="/dev/shm", inherit_mode=True),
+            MountSpec(fstype="remount", source="", target="/bin", attributes=("nosuid",)),
+            MountSpec(fstype="link", source="fd/0", target="/dev/stdin"),
+        ),
+        devices=(DeviceSpec(target="/dev/fifo", source=None, kind="p", major=0, minor=0),),
+        root=msgspec.structs.replace(launch.root, propagation="slave"),
+        create_hooks=(hook,),
+        runtime_hooks=True,
+        own_proc=True,
+        domainname="example",
+    )
 
 
 def base_plans(root: str) -> list[bytes]:
@@ -94,7 +133,7 @@ def _edge_in_header(plan: bytearray, generator: random.Random) -> bytearray:
 
 def _step_at(plan: bytearray, generator: random.Random) -> int:
     steps = (len(plan) - HEADER.size) // STEP.size
-    return HEADER.size + STEP.size * generator.randrange(min(max(steps, 1), 80))
+    return HEADER.size + STEP.size * generator.randrange(min(max(steps, 1), 90))
 
 
 def _edge_in_step(plan: bytearray, generator: random.Random) -> bytearray:
@@ -129,7 +168,7 @@ def _swap_steps(plan: bytearray, generator: random.Random) -> bytearray:
 def _other_operation(plan: bytearray, generator: random.Random) -> bytearray:
     at = _step_at(plan, generator)
     if at + 4 <= len(plan):
-        struct.pack_into("=I", plan, at, generator.randrange(66))
+        struct.pack_into("=I", plan, at, generator.randrange(98))
     return plan
 
 

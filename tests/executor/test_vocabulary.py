@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nestbox.executor._abi import ffi
-from nestbox.executor.encode import _ENCODERS
+from nestbox.executor.operands import ENCODERS
 from nestbox.plan import steps as s
 from nestbox.plan.render import _DESCRIPTIONS
 
@@ -29,7 +29,7 @@ def constants(prefix: str) -> dict[str, int]:
 
 
 def test_there_are_operations_and_steps():
-    assert len(OPERATIONS) > 30
+    assert len(OPERATIONS) > 60
     assert len(STEPS) == len(OPERATIONS)
 
 
@@ -53,15 +53,15 @@ def test_operations_are_different_and_below_the_end():
 
 
 def test_every_operation_has_an_encoder_and_every_encoder_an_operation():
-    assert sorted(operation for operation, _ in _ENCODERS.values()) == sorted(OPERATIONS.values())
+    assert sorted(operation for operation, _ in ENCODERS.values()) == sorted(OPERATIONS.values())
 
 
 def test_every_step_has_an_encoder_and_a_description():
-    assert frozenset(_ENCODERS) == STEPS
+    assert frozenset(ENCODERS) == STEPS
     assert frozenset(_DESCRIPTIONS) == STEPS
 
 
-@pytest.mark.parametrize("prefix", ["SLOT_", "TARGET_"])
+@pytest.mark.parametrize("prefix", ["SLOT_", "TARGET_", "CHDIR_"])
 def test_numbers_of_steps_are_those_of_the_header(prefix):
     header = {
         name.removeprefix("NB_"): getattr(ABI, name)
@@ -88,3 +88,11 @@ def test_the_header_fits_the_structs_that_it_declares():
     assert ffi.sizeof("struct nb_step") == 64
     assert len(ffi.new("struct nb_report *").message) == ABI.NB_MESSAGE
     assert len(ffi.new("struct nb_report *").value) == ABI.NB_VALUES
+
+
+def test_the_fuzzer_reads_every_file_of_the_executor():
+    included = re.findall(
+        r'#include "../../nestbox/executor/(\w+\.c)"',
+        Path(__file__).with_name("fuzz.c").read_text(),
+    )
+    assert sorted(included) == sorted(file.name for file in EXECUTOR.glob("*.c"))

@@ -34,7 +34,8 @@ def test_the_same_launch_compiles_to_the_same_plan(launch, seccomp):
 @given(plans)
 def test_a_plan_ends_in_its_only_exec_and_reads_the_sets_just_before(plan):
     assert isinstance(plan.steps[-1], s.Exec)
-    assert isinstance(plan.steps[-2], s.Verify)
+    # A filter changes no set, and may forbid to read them.
+    assert {type(step) for step in plan.steps[only(plan, s.Verify) + 1 : -1]} <= {s.LoadSeccomp}
     assert len(places(plan, s.Exec, s.Verify)) == 2
 
 
@@ -170,6 +171,9 @@ def test_rights_are_given_up_in_their_order(launch, seccomp):
     if launch.process.no_new_privs:
         # The filter needs no right then, and must not stand in the way of the other steps.
         assert ambient < only(plan, s.NoNewPrivs) < min([*loads, verify])
+        if seccomp is not None and not launch.process.init:
+            # That of a listener goes to whoever creates the container.
+            assert all((verify < place) != seccomp.listener for place in loads)
     else:
         assert all(ids < place < capset for place in loads)
     raises = places(plan, s.RaiseEffective)
@@ -185,8 +189,8 @@ def test_what_masks_copy_is_attached_before_the_first_of_them(launch):
     attached = [
         i for i, x in enumerate(plan.steps) if isinstance(x, s.Attach) and x.slot == s.SLOT_NULL
     ]
-    assert len(attached) == 1
-    assert plan.steps[attached[0]].base == s.SLOT_SCRATCH
+    assert len(attached) == bool(launch.masked_paths)
+    assert all(plan.steps[place].base == s.SLOT_SCRATCH for place in attached)
     assert all(attached[0] < place for place in places(plan, s.Mask))
 
 
@@ -194,7 +198,11 @@ def test_what_masks_copy_is_attached_before_the_first_of_them(launch):
 def test_limits_are_set_with_rights_and_directories_entered_with_them(launch):
     plan = plan_of(launch)
     final = places(plan, s.Ids)[-1]
-    assert only(plan, s.Pivot) < only(plan, s.ChangeDirectory) < final
+    first, *again = places(plan, s.ChangeDirectory)
+    assert only(plan, s.Pivot) < first < final
+    # A directory that is open to its user alone is entered by him.
+    assert len(again) == bool(launch.process.uid)
+    assert all(final < place for place in again)
     assert all(only(plan, s.Pivot) < place < final for place in places(plan, s.Rlimit))
 
 
@@ -217,6 +225,7 @@ def test_a_terminal_or_a_session_of_its_own_and_init_last(launch):
     assert len(places(plan, s.Session)) == (not launch.process.terminal)
     for place in places(plan, s.Init):
         assert plan.steps[place + 1 :] == plan.steps[-2:]
+        assert place == only(plan, s.Verify) - 1
 
 
 @given(launches)
