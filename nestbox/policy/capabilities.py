@@ -42,13 +42,11 @@ from nestbox.policy.capability_decisions import (
     engine_kind,
 )
 from nestbox.policy.capability_room import Room, measure_room
-from nestbox.policy.capability_wish import CapabilityAsk, Wish, mask_names, read_wish
 from nestbox.policy.decision import CapabilityDecision, Outcome, Scope
 
 if TYPE_CHECKING:
     from nestbox.outer.facts import OuterEnvironment
-
-__all__ = ["CapabilityAsk", "CapabilityResolution", "decide_capabilities"]
+    from nestbox.policy.capability_wish import CapabilityAsk, Wish
 
 
 class CapabilityResolution(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +81,9 @@ def decide_capabilities(ask: CapabilityAsk, environment: OuterEnvironment) -> Ca
         UsageError: bad names or flags that contradict each other; one error lists all of them.
         EnvironmentUnreadable: the capabilities of the outer environment were not observed.
     """
+    # A configuration of an engine has its own way to ask, so that it does not pay for this one.
+    from nestbox.policy.capability_wish import read_wish
+
     room = measure_room(
         environment,
         uid=ask.uid,
@@ -144,6 +145,8 @@ def _notes(ask: CapabilityAsk, wish: Wish, room: Room, given: Given) -> tuple[st
             if room.no_new_privs
             else "gains them from file capabilities only"
         )
+        from nestbox.policy.capability_wish import mask_names
+
         notes.append(
             f"{mask_names(latent)}: in the bounding set, but {who} {source} (or use --ambient)"
         )

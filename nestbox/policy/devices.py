@@ -45,11 +45,11 @@ _LINKS: Final = (
     ("/dev/ptmx", "pts/ptmx"),
 )
 # Terminals and consoles of the machine, and what every container has of its own.
-_HOST_ONLY: Final = re.compile(
+_HOST_ONLY: Final = (
     r"/dev/(console|ptmx|tty|tty[0-9]+|(pts|shm|fd|mqueue|\.lxc|\.lxd-mounts|\.udev)(/.*)?)"
 )
 _DENIED: Final = frozenset({"EPERM", "EACCES"})
-_ACCESS: Final = re.compile(r"[rwm]{1,3}")
+_ACCESS: Final = r"[rwm]{1,3}"
 
 
 class DeviceChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,7 +141,7 @@ def _everything(
     found: dict[str, DeviceSpec] = {}
     denied: list[str] = []
     for path, device in nodes.items():
-        if _HOST_ONLY.fullmatch(path):
+        if re.fullmatch(_HOST_ONLY, path):
             continue
         if device.opens.error in _DENIED:
             denied.append(path)
@@ -198,7 +198,7 @@ def _named(
 
 
 def _check(asked: DeviceRequest, target: str) -> None:
-    if not _ACCESS.fullmatch(asked.access) or len({*asked.access}) != len(asked.access):
+    if not re.fullmatch(_ACCESS, asked.access) or len({*asked.access}) != len(asked.access):
         raise UsageError(
             asked.asked_by,
             cause=f"{asked.access!r} is no access to a device",

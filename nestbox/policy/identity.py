@@ -7,7 +7,7 @@ number is read strictly (CVE-2026-30892).
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 MAX_ID: Final = (1 << 32) - 2  # (uid_t)-1 means "leave it" to setresuid(2)
 _MAX_GROUPS: Final = 65536  # NGROUPS_MAX
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*\$?")
-_DIGITS: Final = re.compile(r"[0-9]+")
+_NAME: Final = r"[A-Za-z_][A-Za-z0-9_.\-]*\$?"
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +35,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     home: str
 
 
-class Account(NamedTuple):
+class Account(msgspec.Struct, frozen=True):
     """One line of a passwd file."""
 
     name: str
@@ -45,7 +44,7 @@ class Account(NamedTuple):
     home: str
 
 
-class Group(NamedTuple):
+class Group(msgspec.Struct, frozen=True):
     """One line of a group file."""
 
     name: str
@@ -82,14 +81,14 @@ def split_user(text: str) -> tuple[str, str | None]:
     """
     user, separator, group = text.partition(":")
     for word in (user, group) if separator else (user,):
-        if _DIGITS.fullmatch(word):
+        if _is_number(word):
             if not _is_id(word):
                 raise UsageError(
                     f"-u {text!r}",
                     cause=f"{word} is above {MAX_ID}, the last id that exists",
                     remedy="give a smaller number",
                 )
-        elif not _NAME.fullmatch(word):
+        elif not re.fullmatch(_NAME, word):
             raise UsageError(
                 f"-u {text!r}",
                 cause=f"{word!r} is neither a number nor a name" if word else "a part is empty",
@@ -126,16 +125,43 @@ def decide_identity(
     return _fit(wish, person, environment, user_namespace)
 
 
+def person_of(user: str, passwd: str | None, group: str | None) -> Person:
+    """Return who a user of ``-u`` is, by the texts of a container's passwd and group files.
+
+    Raises:
+        UsageError: it is malformed, or a name that is not in them.
+    """
+    name, group_name = split_user(user)
+    accounts, groups = parse_passwd(passwd), parse_group(group)
+    account = _find_account(name, accounts)
+    gid = None
+    if account is not None:
+        gid = account.gid if group_name is None else _find_group(group_name, groups)
+    if account is None or gid is None:
+        word, file = (name, "passwd") if account is None else (group_name, "group")
+        raise UsageError(
+            f"-u {user!r}",
+            cause=f"the container's /etc/{file} has no {word!r}",
+            remedy="give a number, or a name that is in that file",
+        )
+    further = _memberships(account, groups) if group_name is None else ()
+    return Person(uid=account.uid, gid=gid, groups=further, home=account.home or "/")
+
+
 _NOBODY: Final = Person(uid=MAX_ID, gid=MAX_ID, groups=None, home="/")
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
+
 def _is_id(text: str) -> bool:
-    return bool(_DIGITS.fullmatch(text)) and len(text) <= 10 and int(text) <= MAX_ID
+    return _is_number(text) and len(text) <= 10 and int(text) <= MAX_ID
 
 
 def _find_account(user: str, accounts: tuple[Account, ...]) -> Account | None:
     """Return the account of this number or name; a number needs no entry to be one."""
-    if not _DIGITS.fullmatch(user):
+    if not _is_number(user):
         return next((account for account in accounts if account.name == user), None)
     uid = int(user)
     known = next((account for account in accounts if account.uid == uid), None)
@@ -143,7 +169,7 @@ def _find_account(user: str, accounts: tuple[Account, ...]) -> Account | None:
 
 
 def _find_group(group: str, groups: tuple[Group, ...]) -> int | None:
-    if _DIGITS.fullmatch(group):
+    if _is_number(group):
         return int(group)
     return next((found.gid for found in groups if found.name == group), None)
 

@@ -29,7 +29,7 @@ def decide_rlimits(
         wish = by_profile(f"rlimit {name}", text, profile.name)
         asked[name] = (_parse(text, name, profile), wish)
     for limit in request.limits:
-        text = f"{_shown(limit.soft)}:{_shown(limit.hard)}"
+        text = f"{shown(limit.soft)}:{shown(limit.hard)}"
         wish = by_flag(f"rlimit {limit.name}", text, limit.asked_by)
         asked[limit.name] = (Limit(soft=limit.soft, hard=limit.hard), wish)
     settings: list[tuple[str, Limit]] = []
@@ -65,14 +65,14 @@ def _decide(
         )
     # The kernel asks for the capability in the first user namespace, whoever's limit it is.
     raises = holds(environment, "CAP_SYS_RESOURCE") and _initial(environment)
-    if raises or _at_most(wanted.hard, outer.hard):
-        return wanted, wish.granted(_pair(wanted))
-    clamped = Limit(soft=_lower(wanted.soft, outer.hard), hard=outer.hard)
+    if raises or at_most(wanted.hard, outer.hard):
+        return wanted, wish.granted(pair(wanted))
+    clamped = Limit(soft=lower(wanted.soft, outer.hard), hard=outer.hard)
     return clamped, wish.short(
-        _pair(clamped),
-        cause=f"the outer hard limit is {_shown(outer.hard)}, and CAP_SYS_RESOURCE, which could "
+        pair(clamped),
+        cause=f"the outer hard limit is {shown(outer.hard)}, and CAP_SYS_RESOURCE, which could "
         "raise it, is not in the outer effective set",
-        remedy=f"ask for at most {_shown(outer.hard)}, raise the outer limit, or give the outer "
+        remedy=f"ask for at most {shown(outer.hard)}, raise the outer limit, or give the outer "
         "environment CAP_SYS_RESOURCE",
     )
 
@@ -81,19 +81,23 @@ def _initial(environment: OuterEnvironment) -> bool:
     return need(environment.user_namespace, Subject.USER_NAMESPACE).initial
 
 
-def _at_most(value: int | None, bound: int | None) -> bool:
+def at_most(value: int | None, bound: int | None) -> bool:
+    """Return whether a limit is within a bound; None is no limit."""
     return bound is None or (value is not None and value <= bound)
 
 
-def _lower(value: int | None, bound: int | None) -> int | None:
+def lower(value: int | None, bound: int | None) -> int | None:
+    """Return the lower of two limits; None is no limit."""
     if value is None or bound is None:
         return bound if value is None else value
     return min(value, bound)
 
 
-def _pair(limit: Limit) -> str:
-    return f"{_shown(limit.soft)}:{_shown(limit.hard)}"
+def pair(limit: Limit) -> str:
+    """Return a limit as ``SOFT:HARD``."""
+    return f"{shown(limit.soft)}:{shown(limit.hard)}"
 
 
-def _shown(value: int | None) -> str:
+def shown(value: int | None) -> str:
+    """Return one value as a user writes it."""
     return "unlimited" if value is None else str(value)

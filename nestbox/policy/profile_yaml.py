@@ -86,6 +86,9 @@ def _events(text: str, file: str) -> Iterator[Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        if "nesting depth" in (error.problem or ""):
+            # libyaml's own limit, which a parser that looks ahead meets before ours.
+            raise _error(file, place, f"is nested more than {_MAX_DEPTH} deep") from None
         raise _error(file, place, f"not YAML: {error.problem or error.context}") from None
     except yaml.reader.ReaderError as error:
         position = error.position if isinstance(error.position, int) else 0

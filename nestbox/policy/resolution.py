@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from nestbox.errors import Refused
-from nestbox.policy import capability_messages
-from nestbox.policy.capabilities import CapabilityResolution
 from nestbox.policy.decision import Decision, Outcome
-from nestbox.policy.launch_spec import LaunchSpec
-from nestbox.policy.request import RunRequest
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from nestbox.policy.capabilities import CapabilityResolution
+    from nestbox.policy.launch_spec import LaunchSpec
+    from nestbox.policy.request import RunRequest
 
 
 class Resolution(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,12 +37,27 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True):
         return _with_outcome(self.decisions, Outcome.WEAKENED)
 
 
-def refusal(resolution: Resolution) -> Refused | None:
+if TYPE_CHECKING:
+
+    class Decided(Protocol):
+        """What was decided about a request of any kind: of `run`, of an engine, of an exec."""
+
+        @property
+        def capabilities(self) -> CapabilityResolution: ...
+        @property
+        def refused(self) -> tuple[Decision, ...]: ...
+
+
+def refusal(resolution: Decided) -> Refused | None:
     """Return the one error that lists everything that was asked for by name and is not to be had.
 
     None when the launch may go on.
     """
-    of_capabilities = capability_messages.refusal(resolution.capabilities)
+    of_capabilities = None
+    if resolution.capabilities.problems:
+        from nestbox.policy import capability_messages
+
+        of_capabilities = capability_messages.refusal(resolution.capabilities)
     groups = _groups(resolution.refused)
     if not groups:
         return of_capabilities
@@ -58,12 +78,14 @@ def warnings(resolution: Resolution, container: str = "NAME") -> tuple[str, ...]
 
     Aspects that are weaker for one reason share a line.
     """
+    from nestbox.policy.capability_messages import notice_lines
+
     lines = []
     for group in _groups(resolution.weakened):
         wanted = ", ".join(f"{one.subject} {one.request}" for one in group)
         given = ", ".join(dict.fromkeys(one.chosen for one in group))
         lines.append(f"nestbox: {wanted}: {given} ({group[0].cause}; nestbox explain {container})")
-    return (*capability_messages.notice_lines(resolution.capabilities, container), *lines)
+    return (*notice_lines(resolution.capabilities, container), *lines)
 
 
 def _groups(decisions: tuple[Decision, ...]) -> list[list[Decision]]:

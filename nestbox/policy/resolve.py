@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from nestbox.policy.capabilities import CapabilityAsk, decide_capabilities
+from nestbox.policy.capabilities import decide_capabilities
+from nestbox.policy.capability_wish import CapabilityAsk
 from nestbox.policy.cgroups import decide_limits
 from nestbox.policy.confinement import (
     decide_label,

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from nestbox.kernel.capabilities import BY_NAME
-from nestbox.oci.options import TABLE, Option
 from nestbox.outer.derived import hierarchy_of
 from nestbox.outer.facts import OuterEnvironment, Subject
-from nestbox.policy.request import RootKind, RootMode
 
 if TYPE_CHECKING:
     from nestbox.outer.facts import CgroupHierarchy
@@ -24,7 +22,6 @@ _FOR_USER_NAMESPACE = frozenset(
     {Subject.TOOLS, Subject.MOUNTS, Subject.NAMESPACES, Subject.SYSCTLS}
 )
 _NOTHING = OuterEnvironment()
-_NO_OPTION = Option()
 
 
 def need(fact: Fact | None, subject: Subject) -> Fact:
@@ -70,7 +67,7 @@ def required_subjects(
         needed |= {Subject.LSM}
     if _new_user_namespace(request, profile, environment):
         needed |= _FOR_USER_NAMESPACE
-    if _may_be_filtered(environment):
+    if may_be_filtered(environment):
         needed |= {Subject.SECCOMP}
     if _mounts_matter(request, environment) or _is_readonly_directory(request, profile):
         needed |= {Subject.MOUNTS}
@@ -79,6 +76,8 @@ def required_subjects(
 
 def _is_readonly_directory(request: RunRequest, profile: Profile) -> bool:
     """Return whether what is mounted below the root has to become read-only with it."""
+    from nestbox.policy.request import RootKind, RootMode
+
     if request.root.kind is not RootKind.DIRECTORY:
         return False
     named = request.read_only or request.root.mode is RootMode.READ_ONLY
@@ -86,6 +85,8 @@ def _is_readonly_directory(request: RunRequest, profile: Profile) -> bool:
 
 
 def _for_storage(request: RunRequest) -> set[Subject]:
+    from nestbox.policy.request import RootKind, RootMode
+
     if request.root.kind is RootKind.HOST:
         return {Subject.STORAGE, Subject.MOUNTS}
     return {Subject.STORAGE} if request.root.mode is RootMode.OVERLAY else set()
@@ -140,7 +141,7 @@ def _new_user_namespace(
     return environment.capabilities is not None and not holds(environment, "CAP_SYS_ADMIN")
 
 
-def _may_be_filtered(environment: OuterEnvironment) -> bool:
+def may_be_filtered(environment: OuterEnvironment) -> bool:
     """Return whether an engine may have put a filter on us, so that trying calls is worth it.
 
     Engines filter who is not privileged, and whom they do not trust with the machine's kernel
@@ -154,7 +155,10 @@ def _may_be_filtered(environment: OuterEnvironment) -> bool:
 
 def _mounts_matter(request: RunRequest, environment: OuterEnvironment) -> bool:
     """Return whether a volume is asked for in a way that the mount of its source can forbid."""
-    options = [TABLE.get(word, _NO_OPTION) for mount in request.mounts for word in mount.options]
+    from nestbox.oci.options import TABLE, Option
+
+    nothing = Option()
+    options = [TABLE.get(word, nothing) for mount in request.mounts for word in mount.options]
     if any(option.propagation in {"shared", "slave"} for option in options):
         return True
     nested = environment.user_namespace is not None and not environment.user_namespace.initial

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from nestbox.policy.request import LimitRequest, RunRequest
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_+.\-]+")
+_NAME: Final = r"[A-Za-z0-9_+.\-]+"
 _MAX_NAME: Final = 255  # NAME_MAX, since a name becomes a directory
-_HOSTNAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.\-]*[A-Za-z0-9])?")
+_HOSTNAME: Final = r"[A-Za-z0-9]([A-Za-z0-9.\-]*[A-Za-z0-9])?"
 _MAX_HOSTNAME: Final = 64  # __NEW_UTS_LEN
 _MIN_MEMORY: Final = 6 << 20  # bytes; what dockerd refuses to go below
 _MAX_LIMIT: Final = (1 << 63) - 1  # bytes; what a cgroup file takes
@@ -41,7 +41,7 @@ def check_name(name: str) -> None:
         UsageError: it is empty, too long, ``.``, ``..``, or has other characters than
             ``A-Z a-z 0-9 _ + . -``.
     """
-    if not _NAME.fullmatch(name) or name in {".", ".."} or len(name) > _MAX_NAME:
+    if not re.fullmatch(_NAME, name) or name in {".", ".."} or len(name) > _MAX_NAME:
         raise UsageError(
             f"--name {_shown(name)}",
             cause=f"a name is 1 to {_MAX_NAME} of the characters A-Z a-z 0-9 _ + . -, not . or ..",
@@ -79,7 +79,7 @@ def _check_name(request: RunRequest) -> None:
 
 def _check_hostname(request: RunRequest) -> None:
     name = request.hostname
-    if name is None or (_HOSTNAME.fullmatch(name) and len(name) <= _MAX_HOSTNAME):
+    if name is None or (re.fullmatch(_HOSTNAME, name) and len(name) <= _MAX_HOSTNAME):
         return
     raise UsageError(
         f"--hostname {_shown(name)}",

@@ -11,11 +11,11 @@ from nestbox.errors import EnvironmentUnreadable, UsageError
 from nestbox.kernel.capabilities import BY_NAME, LAST_KNOWN, mask_up_to
 from nestbox.outer.facts import Capabilities, CapabilitySets, Identity, OuterEnvironment
 from nestbox.policy.capabilities import (
-    CapabilityAsk,
     CapabilityResolution,
     decide_capabilities,
 )
 from nestbox.policy.capability_messages import notice_lines, refusal
+from nestbox.policy.capability_wish import CapabilityAsk
 from nestbox.policy.decision import CapabilityCause, Intent, Outcome, Scope
 from nestbox.policy.prediction import (
     SECBIT_KEEP_CAPS_LOCKED,

@@ -16,9 +16,10 @@ from nestbox.outer.facts import (
     OuterEnvironment,
     Program,
 )
-from nestbox.policy.capabilities import CapabilityAsk, decide_capabilities
+from nestbox.policy.capabilities import decide_capabilities
 from nestbox.policy.capability_messages import absent_line, exec_line, notice_lines, refusal
 from nestbox.policy.capability_remedies import lost_at, remedy
+from nestbox.policy.capability_wish import CapabilityAsk
 from nestbox.policy.decision import CapabilityCause
 from nestbox.policy.profile import CapabilityGrant
 

@@ -20,7 +20,6 @@ from nestbox.outer.facts import (
     OuterEnvironment,
 )
 from nestbox.policy.capabilities import (
-    CapabilityAsk,
     CapabilityResolution,
     decide_capabilities,
 )
@@ -31,6 +30,7 @@ from nestbox.policy.capability_config import (
     decide_config_capabilities,
 )
 from nestbox.policy.capability_messages import absent_line, notice_lines, refusal
+from nestbox.policy.capability_wish import CapabilityAsk
 from nestbox.policy.decision import CapabilityCause, Intent, Outcome
 from nestbox.policy.prediction import SECBIT_NOROOT, predict_after_exec
 from nestbox.policy.profile import CapabilityGrant
