@@ -64,15 +64,19 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: tuple[CapabilityAccount, ...]
     sets: CapabilitySets | None  # read back before exec
     after_exec: CapabilitySets  # predicted
+    status: str = ""  # of a container of an engine: that of runtime-spec, or "deleted"
 
 
-def account_of(record: Record, numbers: frozenset[int] | None = None) -> Account:
+def account_of(
+    record: Record, numbers: frozenset[int] | None = None, *, status: str = ""
+) -> Account:
     """Return the account of a launch, of these capabilities or of all."""
     return Account(
+        status=status,
         container=record.id,
         created=record.created,
         profile=record.profile,
-        command=record.request.argv,
+        command=record.command,
         exit_code=record.exit_code,
         error=record.error,
         decisions=weakest_first(record.decisions),

@@ -77,7 +77,9 @@ def _text(lines: list[str]) -> str:
 
 
 def _head(account: Account, page: Page) -> list[str]:
-    state = "runs, or was lost" if account.exit_code is None else f"exit code {account.exit_code}"
+    state = account.status or "runs, or was lost"
+    if account.exit_code is not None:
+        state = f"exit code {account.exit_code}"
     if account.error:
         state = "did not start"
     when = f"{account.created[:19]}Z"

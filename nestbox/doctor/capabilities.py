@@ -6,9 +6,10 @@ from nestbox.doctor.outlook import decide
 from nestbox.doctor.report import Check, Group, Verdict
 from nestbox.kernel.capabilities import BY_NAME
 from nestbox.outer.facts import EngineKind, OuterEnvironment, Subject
-from nestbox.policy.capabilities import CapabilityAsk, CapabilityResolution, decide_capabilities
+from nestbox.policy.capabilities import CapabilityResolution, decide_capabilities
 from nestbox.policy.capability_decisions import engine_kind
 from nestbox.policy.capability_remedies import remedy
+from nestbox.policy.capability_wish import CapabilityAsk
 from nestbox.policy.decision import CapabilityCause, CapabilityDecision, Outcome, Scope
 from nestbox.policy.profile import Profile
 

@@ -9,8 +9,9 @@ import msgspec
 from nestbox.doctor.rehearsal import observed, plain_request
 from nestbox.kernel.capabilities import LAST_KNOWN, name_of, purpose_of
 from nestbox.outer.facts import CapabilitySets, OuterEnvironment, Subject
-from nestbox.policy.capabilities import CapabilityAsk, CapabilityResolution, decide_capabilities
+from nestbox.policy.capabilities import CapabilityResolution, decide_capabilities
 from nestbox.policy.capability_room import observed_capabilities
+from nestbox.policy.capability_wish import CapabilityAsk
 from nestbox.policy.decision import CapabilityDecision, Outcome, Scope
 from nestbox.policy.profile import Profile
 from nestbox.policy.userns import decide_user_namespace

@@ -10,7 +10,8 @@ import os
 
 import msgspec
 
-STATE_ROOT = "/run/nestbox"
+from nestbox.runtime.roots import default_root
+
 STORAGE_ROOT = "/var/lib/nestbox"
 
 
@@ -54,16 +55,6 @@ def _working_directory(environment: dict[str, str]) -> str:
         return os.getcwd()
     except OSError:
         return environment.get("PWD", "/")
-
-
-def default_root(environment: dict[str, str], uid: int) -> str:
-    """Return the directory for state. Source: XDG Base Directory Specification."""
-    if configured := environment.get("NESTBOX_ROOT"):
-        return os.path.abspath(configured)
-    if uid == 0:
-        return STATE_ROOT
-    runtime = environment.get("XDG_RUNTIME_DIR")
-    return f"{runtime}/nestbox" if runtime else f"/tmp/nestbox-{uid}"
 
 
 def default_storage(environment: dict[str, str], uid: int) -> str:

@@ -7,11 +7,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from nestbox.kernel.syscalls import pidfd_send_signal
-from nestbox.runtime.launch import Launched
-from nestbox.runtime.streams import Pump
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from nestbox.runtime.launch import Launched
+    from nestbox.runtime.streams import Pump
 
 # Kept: what stops, continues or ends us, what reports our own children, and broken pipes.
 _OWN = (
@@ -40,10 +41,11 @@ class Forwarding:
     """Signals arrive on a pipe, which is served together with the streams.
 
     From the start they are held back, so that none is lost or ends us between the launch and
-    ``begin``: a container can be up before we are ready to hear of it.
+    ``begin``: a container can be up before we are ready to hear of it. With ``patience`` the
+    container is killed at that request to end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: int | None = _PATIENCE) -> None:
         # The module signal comes too late, as loading it takes longer than a short container lives.
         import _signal  # type: ignore[import-not-found,unused-ignore]
 
@@ -59,6 +61,7 @@ class Forwarding:
         if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN:
             self._saved[_signal.SIGCHLD] = _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         self._ends_asked = 0
+        self._patience = patience
 
     def begin(self) -> None:
         """Take the signals over."""
@@ -94,7 +97,7 @@ class Forwarding:
                 sent = number
                 if number in {signal.SIGINT, signal.SIGTERM}:
                     self._ends_asked += 1
-                    if self._ends_asked >= _PATIENCE:
+                    if self._patience is not None and self._ends_asked >= self._patience:
                         sent = _SIGKILL
                 with contextlib.suppress(ProcessLookupError):
                     pidfd_send_signal(launched.pidfd, sent)

@@ -8,15 +8,11 @@ import os
 import msgspec
 
 from nestbox.errors import StateError, reason
-from nestbox.policy.validation import check_name
-from nestbox.runtime import lossless
+from nestbox.runtime import finished, lossless
+from nestbox.runtime.directories import write_atomically
 from nestbox.runtime.record import SCHEMA, Record
-from nestbox.runtime.state import NOT_A_CONTAINER, write_atomically
 
 _FILE = "record.json"
-_FINISHED = f"{NOT_A_CONTAINER}records"
-_KEPT = 100
-_SLACK = 20  # so that not each launch has to look for the oldest
 _MAXIMUM_BYTES = 64 << 20
 
 
@@ -36,37 +32,22 @@ def keep_finished(root: str, record: Record) -> None:
     Raises:
         StateError: it cannot be written.
     """
-    directory = os.path.join(root, _FINISHED)
     try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+        finished.make_directory(root)
     except OSError as error:
         raise StateError(
-            f"cannot keep the record in {directory!r}",
+            f"cannot keep the record in {os.path.join(root, finished.NAME)!r}",
             cause=reason(error),
             remedy="choose a directory that can be written with --root or NESTBOX_ROOT",
         ) from error
-    write_atomically(os.path.join(directory, f"{record.id}.json"), record_json(record))
-    names = os.listdir(directory)
-    if len(names) > _KEPT + _SLACK:
-        _forget_oldest(directory, names)
-
-
-def _forget_oldest(directory: str, names: list[str]) -> None:
-    def age(name: str) -> float:
-        # Another nestbox may be forgetting too.
-        with contextlib.suppress(FileNotFoundError):
-            return os.lstat(os.path.join(directory, name)).st_mtime
-        return 0.0
-
-    for name in sorted(names, key=age)[: len(names) - _KEPT]:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(directory, name))
+    write_atomically(finished.file_of(root, record.id), record_json(record))
+    finished.forget_oldest(root)
 
 
 def list_records(root: str) -> tuple[str, ...]:
     """Return the ids of all containers that have a record, the newest last."""
     found: list[tuple[float, str]] = []
-    for directory, suffix in ((root, f"/{_FILE}"), (os.path.join(root, _FINISHED), "")):
+    for directory, suffix in ((root, f"/{_FILE}"), (os.path.join(root, finished.NAME), "")):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             for name in os.listdir(directory):
                 with contextlib.suppress(OSError):
@@ -82,16 +63,19 @@ def load_record(root: str, container: str) -> Record:
         StateError: there is none of that id, or it cannot be read.
         UsageError: the id is no valid one.
     """
+    from nestbox.policy.validation import check_name
+
     check_name(container)
     for path in (
         os.path.join(root, container, _FILE),
-        os.path.join(root, _FINISHED, f"{container}.json"),
+        finished.file_of(root, container),
     ):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return _read(path)
     raise StateError(
         f'no record of a container "{container}"',
-        cause=f"neither a living nor one of the last {_KEPT} finished ones in {root!r} has that id",
+        cause=f"neither a living nor one of the last "
+        f"{finished.KEPT} finished ones in {root!r} has that id",
         remedy="run `nestbox explain` for a list",
     )
 

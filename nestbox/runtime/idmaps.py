@@ -23,12 +23,14 @@ def write_maps(launch: LaunchSpec, pid: int, tools: Tools | None) -> None:
     if launch.process.groups is None:
         # Before gid_map, or the kernel refuses that to the unprivileged (CVE-2014-8989).
         _write(f"/proc/{pid}/setgroups", "deny")
-    _write(f"/proc/{pid}/gid_map", _text(launch.gid_map))
-    _write(f"/proc/{pid}/uid_map", _text(launch.uid_map))
+    write_rows(pid, "gid_map", launch.gid_map)
+    write_rows(pid, "uid_map", launch.uid_map)
 
 
-def _text(rows: tuple[IdMap, ...]) -> str:
-    return "".join(f"{row.inside} {row.outside} {row.count}\n" for row in rows)
+def write_rows(pid: int, name: str, rows: tuple[IdMap, ...]) -> None:
+    """Write the ``uid_map`` or ``gid_map`` of a process. Raises LaunchError."""
+    text = "".join(f"{row.inside} {row.outside} {row.count}\n" for row in rows)
+    _write(f"/proc/{pid}/{name}", text)
 
 
 def _write(path: str, text: str) -> None:

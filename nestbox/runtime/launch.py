@@ -19,7 +19,6 @@ from nestbox.executor.encode import (
     decode_report,
     namespace_flags,
 )
-from nestbox.executor.explain import explain
 from nestbox.executor.program import sealed_program
 from nestbox.kernel.spawn import spawn
 from nestbox.outer.facts import CapabilitySets
@@ -103,6 +102,8 @@ class Conversation:
         while data := self._receive():
             report = decode_report(data)
             if report.kind == FAILED:
+                from nestbox.executor.explain import explain
+
                 raise explain(self.plan, report)
             if report.kind == SETS:
                 self._sets = report.sets

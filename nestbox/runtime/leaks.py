@@ -12,11 +12,11 @@ import msgspec
 from nestbox.kernel.reading import read_file
 from nestbox.outer.facts import Subject
 from nestbox.outer.probe import observe
-from nestbox.runtime.cgroups import PREFIX
+from nestbox.runtime.cgroup.limits import PREFIX
 from nestbox.runtime.context import Context
 from nestbox.runtime.prepare import LAYERS
+from nestbox.runtime.processes import start_time
 from nestbox.runtime.state import Claim, abandoned, read_process
-from nestbox.runtime.sweep import start_time
 
 
 class LeakKind(StrEnum):

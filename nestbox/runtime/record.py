@@ -24,7 +24,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     created: str  # RFC 3339, UTC
     fingerprint: str
     environment: OuterEnvironment
-    request: RunRequest
+    request: RunRequest | None  # None: an engine made the container, from a bundle
+    bundle: str = ""  # its directory
+    arguments: tuple[str, ...] = ()  # and the command in it
     profile: str
     decisions: tuple[Decision, ...]
     capabilities: tuple[CapabilityDecision, ...]
@@ -36,6 +38,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     phases: dict[str, float]
     exit_code: int | None = None  # None: it runs still, or was lost
     error: str = ""  # why the launch failed
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What the container runs."""
+        return self.arguments if self.request is None else self.request.argv
 
     def capability(self, name: str) -> CapabilityDecision:
         """Return the decision on one capability, by name with or without ``CAP_``.

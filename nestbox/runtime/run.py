@@ -18,19 +18,22 @@ from nestbox.policy.launch_spec import LaunchSpec
 from nestbox.policy.prediction import predict_after_exec
 from nestbox.policy.request import RunRequest
 from nestbox.policy.resolution import refusal
-from nestbox.runtime import cgroups
+from nestbox.runtime.cgroup import limits as cgroups
+from nestbox.runtime.cgroup.removal import remove_directory
 from nestbox.runtime.context import Context
+from nestbox.runtime.directories import open_root
 from nestbox.runtime.forwarding import Forwarding
 from nestbox.runtime.history import keep_finished, keep_running
 from nestbox.runtime.idmaps import write_maps
 from nestbox.runtime.launch import Conversation, Launched, wait
 from nestbox.runtime.prepare import Prepared, launch_of, notices, plan_of, prepare
+from nestbox.runtime.processes import Process, boot_id, pid_namespace, start_time
 from nestbox.runtime.record import Record
 from nestbox.runtime.removal import remove_tree
-from nestbox.runtime.state import Claim, ContainerState, Process, claim, open_root
+from nestbox.runtime.state import Claim, ContainerState, claim
 from nestbox.runtime.stdio import Stdio, behind_terminal, captured, passed_through
 from nestbox.runtime.streams import Pump
-from nestbox.runtime.sweep import boot_id, pid_namespace, start_time, sweep
+from nestbox.runtime.sweep import sweep
 from nestbox.version import VERSION
 
 _SIGKILL = 9
@@ -183,7 +186,7 @@ class _Run:
             undo.callback(self._remove, remove_tree, self.launch.root.upper)
         for spec in self.launch.cgroups:
             directory = cgroups.directory_of(spec, self.prepared.container)
-            undo.callback(self._remove, cgroups.remove, directory)
+            undo.callback(self._remove, remove_directory, directory)
             cgroups.create(spec, self.prepared.container)
 
     def _remove(self, remove: Callable[[str], None], path: str) -> None:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 
-from nestbox.kernel.procfs import parse_number
-from nestbox.kernel.reading import read_file
 from nestbox.kernel.syscalls import pidfd_open, pidfd_send_signal
-from nestbox.runtime import cgroups
+from nestbox.runtime.cgroup.removal import remove_directory
+from nestbox.runtime.processes import Process, boot_id, pid_namespace, start_time
 from nestbox.runtime.removal import remove_tree
-from nestbox.runtime.state import Claim, ContainerState, Process, abandoned, read_process
+from nestbox.runtime.state import Claim, ContainerState, abandoned, read_process
 
 _SIGKILL = 9
-_START_TIME_FIELD = 22  # proc_pid_stat(5)
-_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 def sweep(root: str) -> tuple[str, ...]:
@@ -44,31 +41,10 @@ def remove_remains(claim: Claim, state: ContainerState | None) -> None:
                 _kill(read_process(claim.root, claim.container))
             for directory in state.cgroups:
                 # One that is busy still is found again: the state stays until it is gone.
-                cgroups.remove(directory)
+                remove_directory(directory)
         if state.upper is not None:
             remove_tree(state.upper)
     claim.release()
-
-
-def boot_id() -> str:
-    """Return the id of this boot: what a state of another one names is gone but for files."""
-    return read_file(_BOOT_ID).decode().strip()
-
-
-def pid_namespace() -> int:
-    """Return the inode of the pid namespace that our pids are of."""
-    return os.stat("/proc/self/ns/pid").st_ino
-
-
-def start_time(pid: int) -> int | None:
-    """Return when a process started, in clock ticks after boot; None when there is none."""
-    try:
-        text = read_file(f"/proc/{pid}/stat")
-    except OSError:
-        return None
-    # The name in parentheses may hold anything, so fields count from the last parenthesis.
-    fields = text.rpartition(b")")[2].split()
-    return parse_number(fields[_START_TIME_FIELD - 3])
 
 
 def _kill(process: Process | None) -> None:

@@ -18,6 +18,18 @@ _SIZE = struct.Struct("HHHH")  # struct winsize; rows, columns, two unused
 _IFLAG, _OFLAG, _CFLAG, _LFLAG, _CC = 0, 1, 2, 3, 6
 
 
+def keep_newlines(master: int, output: int = 1) -> None:
+    """Let a newline that a program writes to a pty stay as it is when it goes to no terminal.
+
+    What reads a file or a pipe expects lines, as it gets them from runc.
+    """
+    if os.isatty(output):
+        return
+    settings = termios.tcgetattr(master)
+    settings[_OFLAG] &= ~termios.ONLCR
+    termios.tcsetattr(master, termios.TCSANOW, settings)
+
+
 class RawTerminal:
     """A terminal in raw mode inside a ``with``; every key reaches the container, Ctrl-C too."""
 

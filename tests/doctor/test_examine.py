@@ -14,7 +14,8 @@ from nestbox.doctor.render import render
 from nestbox.doctor.report import Group, Report, Verdict
 from nestbox.doctor.shipped import ORDER, Shipped
 from nestbox.outer.facts import OuterEnvironment, Subject
-from nestbox.policy.capabilities import CapabilityAsk, decide_capabilities
+from nestbox.policy.capabilities import decide_capabilities
+from nestbox.policy.capability_wish import CapabilityAsk
 from nestbox.policy.decision import Outcome
 from nestbox.policy.shipped_profiles import NAMES
 

@@ -1,0 +1,90 @@
+"""What is known of a new container before anything of it exists."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from nestbox.oci.config import SPEC_VERSION
+from nestbox.policy.config.options import LaunchOptions
+from nestbox.runtime.cgroup.apply import check_unused
+from nestbox.runtime.cgroup.tree import missing
+from nestbox.runtime.oci.accept import Accepted
+from nestbox.runtime.oci.requests import CreateRequest, Options
+from nestbox.runtime.oci.state import State
+from nestbox.runtime.processes import boot_id, pid_namespace
+from nestbox.runtime.times import now
+
+
+def launch_options_of(request: CreateRequest, options: Options) -> LaunchOptions:
+    """Return what a caller asks for beside the configuration. Raises LaunchError."""
+    from nestbox.runtime.oci.activation import check_listen, check_preserved, listen_fds
+
+    handed = listen_fds(os.environ, os.getpid())
+    check_listen(handed)
+    check_preserved(3 + handed, request.preserve_fds)
+    directory = os.path.join(options.root, request.id)
+    notify = f"{directory}/notify/notify.sock" if os.environ.get("NOTIFY_SOCKET") else None
+    return LaunchOptions(
+        bundle=request.bundle,
+        container_id=request.id,
+        no_pivot=request.no_pivot,
+        no_new_keyring=request.no_new_keyring,
+        preserve_fds=request.preserve_fds,
+        listen_fds=handed,
+        notify_socket=notify,
+        rootless=os.geteuid() != 0 if options.rootless is None else options.rootless,
+    )
+
+
+def new_state(request: CreateRequest, accepted: Accepted, options: LaunchOptions) -> State:
+    """Return the state of a container of which nothing exists yet.
+
+    Raises:
+        LaunchError: another container is in its cgroup, which no state may name a second time: who
+            deletes this container would end that one.
+    """
+    config = accepted.bundle.config
+    hooks = config.hooks
+    location = accepted.location
+    check_unused(location)
+    location = msgspec.structs.replace(location, made=missing(location))
+    return State(
+        id=request.id,
+        oci_version=SPEC_VERSION,
+        bundle=accepted.bundle.directory,
+        rootfs=accepted.bundle.root,
+        created=now(),
+        owner=_user_name(os.geteuid()),
+        owner_uid=os.geteuid(),
+        hooked=bool(hooks.start_container or hooks.poststart),
+        has_poststop=bool(hooks.poststop),
+        has_process=config.has_process,
+        annotations=config.annotations,
+        boot_id=boot_id(),
+        pid_namespace=pid_namespace(),
+        terminal=config.process.terminal,
+        cgroup=msgspec.to_builtins(location),
+        namespaces=list(accepted.launch.namespaces),
+        resctrl="",
+        root_mount=_root_mount(accepted),
+    )
+
+
+def _root_mount(accepted: Accepted) -> int:
+    """Return which mount the root is of, when the launch binds it onto itself in our namespace."""
+    if accepted.launch.root.entry != "chroot":
+        return 0
+    from nestbox.runtime.oci.root_bind import mount_of
+
+    return mount_of(accepted.bundle.root)
+
+
+def _user_name(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
