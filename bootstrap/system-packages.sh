@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that the system has what the given purposes need.
 #
-# Usage: system-packages.sh PURPOSE...    (build, run, test, check, bench)
+# Usage: system-packages.sh PURPOSE...    (build, run, test, check, bench, engines)
 #
 # What is there already is found by use (a command, a header, a library), not by
 # asking the package manager, so other distributions work once it is there. As root
@@ -81,6 +81,12 @@ find_missing() {
 			need strace has_command strace
 			need zsh has_command zsh
 			need fish has_command fish
+			# What the runtime asks for what its containers run, what it is compared with, and a
+			# bus for the systemd driver.
+			need procps has_command ps
+			need runc has_command runc
+			need dbus-daemon has_command dbus-daemon
+			need iproute2 has_command ip
 			;;
 		check)
 			need clang has_command clang
@@ -90,6 +96,20 @@ find_missing() {
 			need bubblewrap has_command bwrap
 			need crun has_command crun
 			need runc has_command runc
+			;;
+		engines)
+			need docker.io has_command dockerd
+			need containerd has_command containerd
+			need podman has_command podman
+			need buildah has_command buildah
+			need crun has_command crun
+			need runc has_command runc
+			need netavark test -x /usr/lib/podman/netavark
+			need containernetworking-plugins test -x /usr/lib/cni/bridge
+			need tini has_command tini-static
+			need iptables has_command iptables
+			need iproute2 has_command ip
+			need debootstrap has_command debootstrap
 			;;
 		*)
 			echo "$0: unknown purpose: $purpose" >&2

@@ -16,6 +16,7 @@ import click
 import msgspec
 
 from docs.markdown import link, page, sections, table
+from docs.runtime_cli import runtime_cli
 from nestbox import errors
 from nestbox.cli.command import Option
 from nestbox.cli.commands import nestbox as program
@@ -70,6 +71,7 @@ _COMMAND_CODES: Final = (
     ("`run`", str(FAILED), "nestbox refused the launch, or a step of it failed"),
     ("`run`", str(errors.ProgramNotInvokable.exit_code), "the program cannot be invoked"),
     ("`run`", str(errors.ProgramNotFound.exit_code), "the program was not found"),
+    ("`exec`", "as of `run`", "of the process that it runs"),
     ("`plan`", "0", "the launch would go on"),
     ("`plan`", str(FAILED), "the launch would be refused"),
     ("`doctor`", "0, 1, 2", "nothing is missing, something is, doctor itself failed"),
@@ -347,6 +349,7 @@ def _described(kind: type, title: str) -> str:
 
 _PAGES: Final[dict[str, Callable[[], str]]] = {
     "cli.md": _cli,
+    "runtime-cli.md": runtime_cli,
     "profile.md": _profile,
     "profile.schema.json": lambda: _as_json(profile_schema()),
     "capabilities.md": _capabilities,

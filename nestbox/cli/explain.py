@@ -33,7 +33,7 @@ def explain(
     record = _load(root, container)
     from nestbox.doctor.account import account_of
 
-    account = account_of(record, numbers)
+    account = account_of(record, numbers, status=_status(root, record))
     if output == "json":
         from nestbox.cli.output import say_json
 
@@ -56,13 +56,21 @@ def _numbers(names: tuple[str, ...]) -> frozenset[int] | None:
 
 
 def _load(root: str, container: str) -> Record:
-    """Return the record of a container; an unknown name is answered with a similar one.
+    """Return the record of a container, be it an engine's; an unknown name is answered with a
+    similar one.
 
     Raises:
         StateError: there is none, or it cannot be read.
     """
     from nestbox.runtime.history import list_records, load_record
+    from nestbox.runtime.roots import known_roots
 
+    for other in known_roots(root)[1:]:
+        # A container of an engine, which keeps its containers below a root of its own.
+        try:
+            return load_record(other, container)
+        except StateError:
+            continue
     try:
         return load_record(root, container)
     except StateError as error:
@@ -73,6 +81,21 @@ def _load(root: str, container: str) -> Record:
         raise StateError(
             error.what, cause=error.cause, remedy=f"did you mean {' or '.join(similar)}?"
         ) from error
+
+
+def _status(root: str, record: Record) -> str:
+    """Return what has become of a container of an engine; nothing for one of `nestbox run`."""
+    from nestbox.runtime.oci.store import Store
+    from nestbox.runtime.roots import known_roots
+
+    if not record.bundle:
+        return ""
+    for one in known_roots(root):
+        try:
+            return Store(one).load(record.id).status()
+        except StateError:
+            continue
+    return "deleted"
 
 
 def _similar(container: str, known: tuple[str, ...]) -> list[str]:
@@ -118,7 +141,7 @@ def _row(record: Record) -> dict[str, object]:
         "profile": record.profile,
         "exit_code": record.exit_code,
         "error": record.error,
-        "command": shlex.join(record.request.argv),
+        "command": shlex.join(record.command),
     }
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import shutil
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from nestbox.outer.probe import ALL_SUBJECTS, observe
 from nestbox.outer.recording import save
+from tests.root.oci.bundle import configuration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Program
 
 pytestmark = pytest.mark.root
+
+CONTAINERS = ("web", "database")
 
 # A launch that this environment has to refuse is an answer too, and it is said in these words.
 _REFUSALS = ("nestbox: cannot grant ", "nestbox: cannot give ")
@@ -36,6 +41,35 @@ def arrange(nestbox: Program) -> None:
     _make_root(here / "rootfs")
 
 
+def make_containers(nestbox: Program, line: str) -> None:
+    """Make the containers that an example is about, in the state that it wants."""
+    names = [word for word in line.split() if word in CONTAINERS]
+    if not names:
+        return
+    config = configuration()
+    config["root"]["readonly"] = True
+    # The first process of a pid namespace has to ask for the signals that end it.
+    script = "trap 'exit 0' INT TERM; while :; do sleep 1000 & wait; done"
+    config["process"]["args"] = ["sh", "-c", script]
+    (nestbox.directory / "config.json").write_text(json.dumps(config))
+    for name in names:
+        if line == f"nestbox rm {name}":
+            runtime(nestbox, "create", name)
+        else:
+            runtime(nestbox, "run", "--detach", name)
+    if line.startswith("nestbox resume"):
+        runtime(nestbox, "pause", *names)
+
+
+def runtime(nestbox: Program, *words: str) -> None:
+    """Call nestbox-runtime where the bundle of the examples is."""
+    command = [sys.executable, "-c", "from nestbox.cli.oci.main import main; main()", *words]
+    subprocess.run(
+        command, check=True, env=nestbox.environment, cwd=nestbox.directory, timeout=60,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
 def _make_root(root: Path) -> None:
     busybox = shutil.which("busybox")
     if busybox is None:
@@ -43,7 +77,10 @@ def _make_root(root: Path) -> None:
     for name in ("bin", "src", "proc", "dev", "sys", "tmp"):
         (root / name).mkdir(parents=True)
     shutil.copy(busybox, root / "bin" / "busybox")
-    (root / "bin" / "sh").symlink_to("busybox")
+    for applet in ("sh", "sleep", "id"):
+        (root / "bin" / applet).symlink_to("busybox")
+    (root / "etc").mkdir()
+    (root / "etc" / "passwd").write_text("nobody:x:65534:65534::/:/bin/sh\n")
 
 
 def run(nestbox: Program, line: str) -> tuple[int, str]:
@@ -79,7 +116,12 @@ def examples() -> list[str]:
 @pytest.mark.parametrize("line", examples())
 def test_an_example_does_what_the_help_says(nestbox: Program, line: str) -> None:
     arrange(nestbox)
-    code, text = run(nestbox, line)
+    make_containers(nestbox, line)
+    try:
+        code, text = run(nestbox, line)
+    finally:
+        for name in CONTAINERS:
+            runtime(nestbox, "delete", "--force", name)
     refused = code == 125 and any(words in text for words in _REFUSALS)
     missing = code == 1 and line.startswith("nestbox doctor")  # doctor found something missing
     assert code == 0 or refused or missing, text

@@ -1,0 +1,1 @@
+"""The command line of `nestbox-runtime`, for engines: a drop-in for runc."""
