@@ -5,12 +5,23 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure.
+settings.register_profile(
+    "unhurried", settings.get_profile(settings.get_current_profile_name()), deadline=None
+)
+settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--runtime",
         help="the command that tests/root drives in place of the installed nestbox",
+    )
+    parser.addoption(
+        "--oci-runtime",
+        help="the program that tests/root/oci drives in place of the installed nestbox-runtime",
     )
 
 

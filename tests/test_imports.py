@@ -19,6 +19,12 @@ FORBIDDEN = {
 }  # fmt: skip
 
 
+# What no command for engines may load. A light one stays without those below too: most of its time
+# would be spent on them, and an engine calls it several times for each container.
+FORBIDDEN_FOR_ENGINES = FORBIDDEN | {"click", "google.protobuf", "jeepney", "pyroute2"}
+HEAVY = {"cffi", "collections", "contextlib", "enum", "msgspec", "re", "typing"}
+
+
 def loaded(statement: str) -> set[str]:
     """Return the modules that an interpreter has loaded after a statement."""
     code = f"import sys\n{statement}\nprint(*sorted(sys.modules), sep='\\n', file=sys.__stderr__)"
@@ -43,6 +49,7 @@ def added(statement: str, baseline: str) -> set[str]:
         ("import nestbox", "pass"),
         ("import nestbox.runtime.run", "import msgspec"),
         ("import nestbox.api", "import msgspec"),
+        ("import nestbox.oci.read, nestbox.oci.validate, nestbox.oci.features", "import msgspec"),
         ("import nestbox.cli.main", "pass"),
         ("import nestbox.cli.run, nestbox.flags.request", "import msgspec, click"),
     ],
@@ -76,3 +83,38 @@ def test_a_whole_launch_loads_nothing_costly(tmp_path: Path) -> None:
     # The second launch: compiled filters and trials are kept from the first one.
     loaded(call)
     assert added(call, "import msgspec, click") == set()
+
+
+def engine_call(*words: str) -> str:
+    """Return a statement that runs a command of `nestbox-runtime`."""
+    return f"from nestbox.cli.oci.main import run; run('nestbox-runtime', {list(words)!r})"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--version",), ("list",), ("list", "--format", "json"), ("state", "x"), ("start", "x"),
+        ("kill", "x", "KILL"), ("delete", "x"), ("delete", "--force", "x"), ("pause", "x"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_light_command_of_an_engine_loads_next_to_nothing(words: tuple[str, ...]) -> None:
+    found = loaded(engine_call(*words)) - loaded("pass")
+    assert found & (HEAVY | FORBIDDEN_FOR_ENGINES) == set()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import nestbox.runtime.oci.create",
+        "import nestbox.runtime.oci.run",
+        "import nestbox.runtime.oci.execute",
+        "import nestbox.runtime.oci.update",
+        engine_call("features"),
+        engine_call("exec", "x", "true"),
+        engine_call("ps", "--format", "json", "x"),
+    ],
+)
+def test_a_command_of_an_engine_loads_nothing_costly(statement: str) -> None:
+    found = loaded(statement) - loaded("import msgspec")
+    assert found & FORBIDDEN_FOR_ENGINES == set()

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "nestbox"
 
 # From the bottom to the top; what stands together in a row does not know of each other.
 ROWS = (
-    ("errors", "version"),
+    ("errors", "json_text", "version"),
     ("kernel",),
     ("outer", "oci"),
     ("policy",),

@@ -15,7 +15,8 @@ import pytest
 from nestbox.kernel import constants
 from nestbox.kernel.syscalls import prctl
 from nestbox.runtime.context import Context
-from tests.root.driver import SECONDS, Driver
+from tests.root.driver import SECONDS, Driver, expect_line
+from tests.root.hostile import SWAPPER, snapshot
 
 PROBE = Path(__file__).parent.parent / "probe" / "probe.c"
 APPLETS = (
@@ -201,3 +202,37 @@ def context(nestbox):
         root=str(nestbox.state),
         storage=str(nestbox.storage),
     )
+
+
+@pytest.fixture
+def outside(tmp_path):
+    """Yield a directory that looks like a root, and hold that a test does not change it."""
+    directory = tmp_path / "outside"
+    for name in ("proc", "dev", "sys", "etc", "data"):
+        (directory / name).mkdir(parents=True)
+    (directory / "etc/hosts").write_text("outer\n")
+    (directory / "dev/null").write_text("outer\n")
+    before = snapshot(directory)
+    yield directory
+    assert snapshot(directory) == before
+
+
+@pytest.fixture
+def swapping():
+    """Return a function that swaps two paths again and again until the test ends."""
+    started = []
+
+    def start(one: Path, other: Path) -> None:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SWAPPER, str(one), str(other)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        started.append(process)
+        expect_line(process, b"swapping")
+
+    yield start
+    for process in started:
+        _, errors = process.communicate(b"end", timeout=60)
+        assert errors == b""

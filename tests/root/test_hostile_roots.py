@@ -7,54 +7,17 @@ is as good as that it stays inside.
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from tests.root.driver import Done, expect_line
+from tests.root.driver import Done
+from tests.root.hostile import WAYS, links_to, plant
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 # Where nestbox itself mounts something, or writes a file.
 OWN_TARGETS = ("proc", "dev", "sys", "etc", "tmp")
 LAUNCHES = 25
-
-# Puts a link into the place of a directory and back again for as long as its input is open.
-SWAPPER = """
-import ctypes, os, select, sys
-swap = ctypes.CDLL(None, use_errno=True).renameat2
-one, other = (os.fsencode(path) for path in sys.argv[1:])
-print("swapping", flush=True)
-while not select.select([sys.stdin], [], [], 0)[0]:
-    for _ in range(100):
-        if swap(-100, one, -100, other, 2):
-            raise OSError(ctypes.get_errno(), "renameat2")
-"""
-
-
-@pytest.fixture
-def outside(tmp_path):
-    """Yield a directory that looks like a root, and hold that a test does not change it."""
-    directory = tmp_path / "outside"
-    for name in ("proc", "dev", "sys", "etc", "data"):
-        (directory / name).mkdir(parents=True)
-    (directory / "etc/hosts").write_text("outer\n")
-    (directory / "dev/null").write_text("outer\n")
-    before = snapshot(directory)
-    yield directory
-    assert snapshot(directory) == before
-
-
-def snapshot(directory: Path) -> list[tuple[str, int, int, int]]:
-    """Return every file below a directory with what a write would change."""
-    found = []
-    for path in sorted((directory, *directory.rglob("*"))):
-        info = path.lstat()
-        found.append((str(path), info.st_mode, info.st_size, info.st_mtime_ns))
-    return found
 
 
 def contained(done: Done) -> None:
@@ -63,36 +26,6 @@ def contained(done: Done) -> None:
     assert "Traceback" not in done.stderr
     if done.exit_code == 125:
         assert done.stderr.startswith("nestbox: ")
-
-
-def links_to(outside: Path, name: str) -> dict[str, list[tuple[str, str]]]:
-    """Return ways to lead a name outside: for each the links to make, by path in the root."""
-    up = "../" * 12
-    return {
-        "absolute": [(name, f"{outside}/{name}")],
-        "relative": [(name, f"{up}{outside}/{name}".replace("//", "/"))],
-        "magic": [(name, f"/proc/1/root{outside}/{name}")],
-        "own descriptor": [(name, "/proc/self/fd/5")],
-        "working directory": [(name, "/proc/self/cwd")],
-        "chain": [(name, "one"), ("one", "two/../two"), ("two", f"{up}{outside}/{name}")],
-        "loop": [(name, "one"), ("one", name)],
-        "to itself": [(name, name)],
-        "to the root": [(name, "/")],
-        "above the root": [(name, "..")],
-        "to another mount": [(name, "proc" if name != "proc" else "dev")],
-    }
-
-
-WAYS = tuple(links_to(Path("/"), "x"))
-
-
-def plant(root: Path, links: list[tuple[str, str]]) -> None:
-    """Put links into a root in the place of what is there."""
-    for name, target in links:
-        path = root / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        path.symlink_to(target)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -163,27 +96,6 @@ def test_links_in_a_volume_stay_inside_for_the_next_volume(nestbox, root, outsid
     (tmp_path / "file").touch()
     words = ("-v", f"{volume}:/volume", "-v", f"{tmp_path}/file:/volume/next/file")
     contained(nestbox.run(*words, "--rootfs", str(root), "--", "true"))
-
-
-@pytest.fixture
-def swapping():
-    """Return a function that swaps two paths again and again until the test ends."""
-    started = []
-
-    def start(one: Path, other: Path) -> None:
-        process = subprocess.Popen(
-            [sys.executable, "-c", SWAPPER, str(one), str(other)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        started.append(process)
-        expect_line(process, b"swapping")
-
-    yield start
-    for process in started:
-        _, errors = process.communicate(b"end", timeout=60)
-        assert errors == b""
 
 
 @pytest.mark.slow
