@@ -5,6 +5,10 @@ ARGS = --privileged --rootfs host --explain -- grep Cap /proc/self/status
 # What `make test` gives to pytest, and `make bench` to the benchmark.
 TEST_ARGS =
 BENCH_ARGS =
+# The engines of `make test-engines`, each with a goal of its own, and what that gives to pytest:
+# make test-podman ENGINE_ARGS="--engine-runtime runc" runs the same tests on a peer.
+ENGINES = docker podman buildah containerd cri
+ENGINE_ARGS =
 # PYTHON=/path/to/python3 chooses the interpreter of the virtual environment.
 export PYTHON
 
@@ -18,14 +22,15 @@ compiled_sources := $(wildcard nestbox/*/*.c nestbox/*/*.h nestbox/*/*_build.py)
 	$(wildcard profiles/*.yaml profiles/seccomp/*.json nestbox/policy/profile_*.py)
 
 # What the goals of this call need from the system, found out before anything is changed.
-purposes := build run $(filter test check bench,$(MAKECMDGOALS))
+purposes := build run $(filter test check bench,$(MAKECMDGOALS)) \
+	$(if $(filter $(patsubst %,test-%,engines $(ENGINES)),$(MAKECMDGOALS)),test engines)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-docker check format bench build clean system-packages
+.PHONY: help run test test-engines $(ENGINES:%=test-%) check format bench build clean system-packages
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'make run ARGS="--profile minimal --rootfs host -- id"    passes other arguments to nestbox run'
 	@echo 'make test TEST_ARGS="tests/plan -x"                      passes other arguments to pytest'
@@ -36,8 +41,11 @@ run: build ## install what is missing, build, and launch a container
 test: build $(VENV)/.dev ## install what is missing, build, and run the tests
 	@$(python) -m pytest $(TEST_ARGS)
 
-test-docker: build ## run nestbox inside containers of a real dockerd (as root)
-	@integration/docker/run.sh
+test-engines: build $(VENV)/.dev $(VENV)/.engines ## run docker, podman, containerd and CRI on nestbox (as root)
+	@$(python) -m pytest $(ENGINES:%=integration/%) $(ENGINE_ARGS)
+
+$(ENGINES:%=test-%): build $(VENV)/.dev $(VENV)/.engines
+	@$(python) -m pytest $(@:test-%=integration/%) $(ENGINE_ARGS)
 
 check: build $(VENV)/.dev ## the one definition of clean: linters, types, warnings, analysers, layout
 	@$(VENV)/bin/ruff check .
@@ -50,7 +58,7 @@ format: $(VENV)/.dev ## lay out Python and C as `make check` wants it
 	@$(VENV)/bin/ruff format --quiet .
 	@$(VENV)/bin/clang-format -i $(shell find nestbox bench tests -name '*.[ch]')
 
-bench: build ## measure launches against runc, crun, bubblewrap and the floor
+bench: build ## measure launches, and the commands of engines, against runc, crun and others
 	@$(python) -m bench $(BENCH_ARGS)
 
 build: $(VENV)/.bytecode ## build the command, the library and the executor in place
@@ -75,11 +83,17 @@ $(VENV)/.dev: $(VENV)/.requirements | $(VENV)/.installed
 	@sh bootstrap/venv.sh $(VENV) dev
 	@touch $@
 
+$(VENV)/.engines: $(VENV)/.requirements | $(VENV)/.dev
+	@sh bootstrap/venv.sh $(VENV) engines
+	@touch $@
+
 # A change to the build means installing again; a change to a source, building what it is part of.
 $(VENV)/.installed: $(VENV)/.requirements $(build_files) $(compiled_sources)
 	@$(if $(filter-out $(compiled_sources),$?), \
 		$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable ., \
 		$(python) setup.py --quiet build_ext --inplace build_executor --inplace build_profiles --inplace)
+# Installers drop the option from the first line: isolated from variables and packages of its caller.
+	@sed -i -e '1s/ -I$$//' -e '1s/$$/ -I/' $(VENV)/bin/nestbox-runtime
 	@touch $@
 
 # PYTHONDONTWRITEBYTECODE would otherwise leave every start of the command to compile all of it again.
