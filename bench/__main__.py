@@ -11,10 +11,23 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from bench import markdown, process, programs, report, root, scratch, session
-from bench.launchers import ROWS
+from bench import (
+    engine,
+    launchers,
+    markdown,
+    process,
+    programs,
+    report,
+    root,
+    runtimes,
+    scratch,
+    session,
+)
 
-_QUICK: Final = session.Effort(rounds=20, warmup=2)
+_QUICK: Final = 20  # rounds
+_LEVELS: Final = (1, 100, 1000)
+_QUICK_LEVELS: Final = (1, 10, 100)
+_ROWS: Final = tuple(dict.fromkeys((*launchers.ROWS, *runtimes.ROWS)))
 _EXPECTED: Final = (
     process.LaunchFailedError,
     programs.NotAvailableError,
@@ -47,8 +60,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=_positive, default=200, help="samples of each launcher")
     parser.add_argument("--warmup", type=_positive, default=10, help="rounds before those")
     parser.add_argument("--quick", action="store_true", help="20 rounds: a look, not a figure")
-    parser.add_argument("--only", action="append", choices=ROWS, help="measure this row alone")
-    parser.add_argument("--skip", action="append", choices=ROWS, help="leave this row out")
+    parser.add_argument(
+        "--part", action="append", choices=session.PARTS, help="measure this part alone"
+    )
+    parser.add_argument("--only", action="append", choices=_ROWS, help="measure this row alone")
+    parser.add_argument("--skip", action="append", choices=_ROWS, help="leave this row out")
+    parser.add_argument(
+        "--alive",
+        type=_levels,
+        metavar="N,N",
+        help=f"how many containers are alive in the part alive ({','.join(map(str, _LEVELS))})",
+    )
     parser.add_argument(
         "--seccomp", choices=(*_TABLES, "both"), default="both", help="for all launchers alike"
     )
@@ -60,13 +82,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measure(options: argparse.Namespace) -> None:
-    effort = session.Effort(rounds=options.rounds, warmup=options.warmup)
     results = session.run(
-        _QUICK if options.quick else effort,
-        wanted=lambda row: (
-            (not options.only or row in options.only) and row not in (options.skip or ())
+        _effort(options),
+        session.Choice(
+            rows=frozenset(options.only or _ROWS) - frozenset(options.skip or ()),
+            parts=frozenset(options.part or session.PARTS),
+            seccomp=_TABLES if options.seccomp == "both" else (options.seccomp,),
         ),
-        seccomp=_TABLES if options.seccomp == "both" else (options.seccomp,),
     )
     for line in report.lines(results):
         print(line)
@@ -74,6 +96,27 @@ def _measure(options: argparse.Namespace) -> None:
         options.json.write_text(report.document(results))
     if options.markdown is not None:
         options.markdown.write_text(markdown.page(results))
+
+
+def _effort(options: argparse.Namespace) -> session.Effort:
+    """Return how much to measure: the slower what is repeated, the fewer rounds."""
+    rounds = min(options.rounds, _QUICK) if options.quick else options.rounds
+    warmup = min(options.warmup, 2) if options.quick else options.warmup
+    return session.Effort(
+        rounds=rounds,
+        warmup=warmup,
+        engine=engine.Rounds(
+            warmup=max(warmup // 5, 1),
+            commands=max(rounds // 2, 1),
+            parallel=max(rounds // 8, 1),
+            alive=max(rounds // 5, 1),
+            levels=options.alive or (_QUICK_LEVELS if options.quick else _LEVELS),
+        ),
+    )
+
+
+def _levels(text: str) -> tuple[int, ...]:
+    return tuple(sorted(_positive(part) for part in text.split(",")))
 
 
 def _positive(text: str) -> int:

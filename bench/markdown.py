@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from bench import bundle, report
+from bench import bundle, comparison, report
+from bench.comparison import ALIVE, COMMANDS, LIFECYCLE, OF_LIFECYCLE, PARALLEL, Comparison
+from bench.engine import AT_ONCE
 from bench.launchers import (
     BARE_PYTHON,
     BUBBLEWRAP,
@@ -17,7 +19,8 @@ from bench.launchers import (
     PYTHON,
     RUNC,
 )
-from bench.report import Results, Row, Table
+from bench.report import Machine, Results, Row, Table
+from bench.runtimes import STATE_PARENT
 
 _MADE: Final = "<!-- Made by `python -m bench --markdown FILE`; measure again, do not edit. -->"
 
@@ -36,6 +39,30 @@ LAUNCHERS: Final = {
     BUBBLEWRAP: "`bwrap`, as near to the configuration as it can be brought",
 }
 
+# What each part of the comparison of runtimes measures: its heading and its explanation.
+COMPARISONS: Final = {
+    COMMANDS: (
+        "Commands",
+        f"Every command is a process, timed from its spawn until it was reaped. In each round a "
+        f"runtime takes a container of its own through {', '.join(OF_LIFECYCLE[:-1])} and "
+        f"{OF_LIFECYCLE[-1]}, whose sum is the {LIFECYCLE}; `state` and `exec` (of `true`) are "
+        "called on one that runs all the time. Between `kill` and `delete` the container is "
+        "reaped, outside of both times.",
+    ),
+    PARALLEL: (
+        "Launchers at once",
+        f"The time from the beginning of {AT_ONCE} lifecycles that begin together to the end of "
+        "the last one.",
+    ),
+    ALIVE: (
+        "Beside other containers",
+        "One lifecycle while others are alive. They run `sleep` and were each made by the runtime "
+        "that is measured, in its own state directory, once for all that is measured beside them; "
+        "the runtimes take turns, so that no more are alive than the row says. The floor, launched "
+        "in between, shows what the kernel itself takes with so many.",
+    ),
+}
+
 
 def page(results: Results) -> str:
     """Return the page: how it was measured, on what, the tables and the targets."""
@@ -43,6 +70,7 @@ def page(results: Results) -> str:
         *_surroundings(results),
         *_launchers(results),
         *(block for table in results.tables for block in _section(table)),
+        *_runtimes(results),
     ]
     blocks = [_MADE, "# Performance", _contents(parts), _method(), *parts]
     return "\n\n".join(blocks) + "\n"
@@ -84,7 +112,7 @@ def _surroundings(results: Results) -> Iterator[str]:
             ("kernel", f"Linux {facts.kernel}"),
             ("system", facts.system),
             ("Python", facts.python),
-            ("load before the run", f"{facts.load_1_minute:.2f}"),
+            ("load before the run", _load(facts)),
         ),
     )
     if results.controllers_attached:
@@ -93,6 +121,11 @@ def _surroundings(results: Results) -> Iterator[str]:
             f"For the time of the run, cgroup controllers ({names}) were mounted as version 1: "
             "`crun` refuses a hybrid setup that leaves controllers to version 2."
         )
+
+
+def _load(facts: Machine) -> str:
+    load = f"{facts.load_1_minute:.2f}"
+    return f"{load}; every launcher at niceness {facts.niceness}" if facts.niceness else load
 
 
 def _launchers(results: Results) -> Iterator[str]:
@@ -108,10 +141,41 @@ def _section(table: Table) -> Iterator[str]:
     heading = report.title(table)
     yield f"## {heading[0].upper()}{heading[1:]}"
     head, *rows = report.cells(table.rows)
-    yield f"{report.launches(table)} launches of each.\n\n{_table(head, rows, numbers=True)}"
+    yield f"{report.launches(table)} launches of each.\n\n{_table(head, rows, texts=1)}"
     yield "Targets:\n\n" + _list(report.verdicts(table.rows))
     if differences := list(_differences(table.rows)):
         yield "Not as configured:\n\n" + _list(differences)
+
+
+def _runtimes(results: Results) -> Iterator[str]:
+    """Yield the blocks of the comparisons, one section for each kind of them."""
+    if not results.comparisons:
+        return
+    yield "## Runtimes as engines call them"
+    yield (
+        "The same configuration, but for its program, given to each runtime by the commands that "
+        f"engines use. Their state is below `{STATE_PARENT}`. The runtimes are interleaved as the "
+        "launchers are."
+    )
+    yield _table(("runtime", "version"), results.runtimes.items())
+    for kind, (heading, text) in COMPARISONS.items():
+        of_kind = [each for each in results.comparisons if each.kind == kind]
+        if of_kind:
+            yield f"## {heading}"
+            yield text
+        for each in of_kind:
+            yield from _comparison(each, results)
+
+
+def _comparison(compared: Comparison, results: Results) -> Iterator[str]:
+    head, *rows = comparison.cells(compared)
+    title = report.title(compared)
+    yield (
+        f"{title[0].upper()}{title[1:]}, {comparison.count(compared)} times each:\n\n"
+        f"{_table(head, rows, texts=2)}"
+    )
+    if compared.kind == COMMANDS:
+        yield "Target:\n\n" + _list([comparison.verdict(compared, results.runtimes)])
 
 
 def _differences(rows: Iterable[Row]) -> Iterator[str]:
@@ -122,8 +186,8 @@ def _list(items: Iterable[str]) -> str:
     return "\n".join(f"- {item}" for item in items)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool = False) -> str:
-    """Return a table; in one of numbers all columns but the first are aligned to the right."""
-    rule = ["---", *("---:" if numbers else "---" for _ in head[1:])]
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int | None = None) -> str:
+    """Return a table; after so many columns of text, those of numbers are aligned to the right."""
+    rule = ["---" if texts is None or at < texts else "---:" for at, _ in enumerate(head)]
     cells = [[text.replace("|", "\\|") for text in row] for row in (head, rule, *rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)

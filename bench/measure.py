@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from bench.launchers import Launcher
+
+Result = TypeVar("Result")
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +35,30 @@ def rounds(count: int, launchers: int) -> Iterator[Sequence[int]]:
         yield [(number + place) % launchers for place in range(launchers)]
 
 
+def interleave(
+    tasks: Sequence[Callable[[], Result]],
+    *,
+    count: int,
+    warmup: int,
+    progress: Callable[[int, int], None],
+) -> list[list[Result]]:
+    """Return for each task what its calls returned, in the order of the rounds.
+
+    The rounds of the warm-up come first and are not kept.
+
+    Raises:
+        LaunchFailedError: any launch in a task failed.
+    """
+    results: list[list[Result]] = [[] for _ in tasks]
+    for number, order in enumerate(rounds(warmup + count, len(tasks))):
+        for index in order:
+            result = tasks[index]()
+            if number >= warmup:
+                results[index].append(result)
+        progress(number + 1, warmup + count)
+    return results
+
+
 def sample(
     launchers: Sequence[Launcher], *, count: int, warmup: int, progress: Callable[[int, int], None]
 ) -> dict[str, list[float]]:
@@ -42,14 +69,9 @@ def sample(
     Raises:
         LaunchFailedError: any launch failed.
     """
-    seconds: dict[str, list[float]] = {launcher.name: [] for launcher in launchers}
-    for number, order in enumerate(rounds(warmup + count, len(launchers))):
-        for index in order:
-            took = launchers[index].launch()
-            if number >= warmup:
-                seconds[launchers[index].name].append(took)
-        progress(number + 1, warmup + count)
-    return seconds
+    launches = [launcher.launch for launcher in launchers]
+    seconds = interleave(launches, count=count, warmup=warmup, progress=progress)
+    return {launcher.name: took for launcher, took in zip(launchers, seconds, strict=True)}
 
 
 def summarise(seconds: Sequence[float]) -> Summary:

@@ -11,10 +11,12 @@ from typing import Any, Final
 
 import msgspec
 
+from bench import comparison as compared
+from bench.comparison import Comparison
 from bench.launchers import COMMAND, CRUN, FLOOR, PYTHON, RUNC
 from bench.measure import Summary, summarise
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 NO_SECCOMP: Final = "none"
 _UNKNOWN: Final = "-"
 _HEAD: Final = ("", "median", "p10", "p90", "min", "x floor", "x crun", "x runc", "peak MiB")
@@ -40,6 +42,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     system: str
     python: str
     load_1_minute: float  # before the run
+    niceness: int = 0  # of the benchmark, and so of every launcher
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +59,8 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     controllers_attached: tuple[str, ...]  # mounted as version 1 for the run, for crun
     absent: tuple[str, ...]  # a line for each launcher that is left out
     tables: tuple[Table, ...]
+    runtimes: dict[str, str]  # the versions of those that were compared, by name
+    comparisons: tuple[Comparison, ...]
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +87,7 @@ _SPELLED: Final = {
 }
 
 
-def title(table: Table) -> str:
+def title(table: Table | Comparison) -> str:
     """Return what tells a table from the other one."""
     return "without seccomp" if table.seccomp == NO_SECCOMP else "with nestbox's seccomp profile"
 
@@ -98,10 +103,9 @@ def cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     return [_HEAD, *(_cells(row, medians) for row in rows)]
 
 
-def grid(rows: Sequence[Row]) -> list[str]:
-    """Return the lines of the table, aligned for a terminal."""
-    table = cells(rows)
-    widths = [max(len(line[column]) for line in table) for column in range(len(_HEAD))]
+def grid(table: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table of cells, aligned for a terminal."""
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     return [
         "  ".join(
             cell.ljust(width) if column == 0 else cell.rjust(width)
@@ -137,6 +141,7 @@ def machine() -> Machine:
         system=_system(),
         python=platform.python_version(),
         load_1_minute=os.getloadavg()[0],
+        niceness=os.getpriority(os.PRIO_PROCESS, 0),
     )
 
 
@@ -148,18 +153,28 @@ def lines(results: Results) -> Iterator[str]:
     yield from results.absent
     for table in results.tables:
         yield from ("", f"{title(table)}, milliseconds, {launches(table)} launches each")
-        yield from grid(table.rows)
+        yield from grid(cells(table.rows))
         yield from (
             f"{row.name}: {'; '.join((row.version, *row.differences))}" for row in table.rows
         )
+    for comparison in results.comparisons:
+        yield from ("", f"{comparison.kind} {title(comparison)}, milliseconds")
+        yield from grid(compared.cells(comparison))
+    yield from (f"{name}: {version}" for name, version in results.runtimes.items())
     for table in results.tables:
         yield from ("", f"targets {title(table)}", *verdicts(table.rows))
+    for comparison in results.comparisons:
+        if comparison.kind == compared.COMMANDS:
+            verdict = compared.verdict(comparison, results.runtimes)
+            yield from ("", f"target of the commands {title(comparison)}", verdict)
 
 
 def document(results: Results) -> str:
     """Return the JSON document: all facts, all samples in seconds, and their summaries."""
     content: dict[str, Any] = msgspec.to_builtins(results)
-    for row in (row for table in content["tables"] for row in table["rows"]):
+    rows = [row for table in content["tables"] for row in table["rows"]]
+    rows += [series for comparison in content["comparisons"] for series in comparison["series"]]
+    for row in rows:
         row.update(msgspec.to_builtins(summarise(row["seconds"])))
     return json.dumps({"schema": SCHEMA_VERSION, **content}, indent=1) + "\n"
 

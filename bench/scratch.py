@@ -14,13 +14,16 @@ class StillMountedError(Exception):
 
 
 @contextlib.contextmanager
-def directory() -> Iterator[Path]:
+def directory(parent: str | None = None) -> Iterator[Path]:
     """Yield a new directory that is removed with all that is in it.
+
+    Args:
+        parent: where to make it, None for where temporary files go.
 
     Raises:
         StillMountedError: something is mounted in it; removing would reach through the mount.
     """
-    path = Path(tempfile.mkdtemp(prefix="nestbox-bench-"))
+    path = Path(tempfile.mkdtemp(prefix="nestbox-bench-", dir=parent))
     try:
         yield path
     finally:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from bench import (
     bundle,
     controllers,
+    engine,
     filters,
     hierarchies,
     inside,
@@ -22,55 +24,110 @@ from bench import (
     root,
     scratch,
 )
+from bench import runtimes as oci
+from bench.comparison import ALIVE, COMMANDS, KINDS, PARALLEL, Comparison
 from bench.inside import Inside
 from bench.launchers import FLOOR, Launcher, Setting
 from bench.report import NO_SECCOMP, Results, Row, Table, machine
+from bench.runtimes import Runtime
+
+LAUNCHES: Final = "launches"
+PARTS: Final = (LAUNCHES, *KINDS)
 
 
 class Effort(msgspec.Struct, frozen=True, kw_only=True):
     """How much is measured."""
 
-    rounds: int
+    rounds: int  # of launches
     warmup: int
+    engine: engine.Rounds  # of what an engine asks
 
 
-def run(effort: Effort, *, wanted: Callable[[str], bool], seccomp: Sequence[str]) -> Results:
-    """Return the results of the wanted launchers, as far as this machine has them.
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """What is measured."""
 
-    Args:
-        effort: how much to measure.
-        wanted: whether a row is to be measured, by its name.
-        seccomp: which tables: "none", "default", or both.
+    rows: frozenset[str]  # of launchers.ROWS and runtimes.ROWS
+    parts: frozenset[str]  # of PARTS
+    seccomp: tuple[str, ...]  # "none", "default", or both
+
+
+def run(effort: Effort, choice: Choice) -> Results:
+    """Return the results of what was chosen, as far as this machine has it.
 
     Raises:
         LaunchFailedError: a launch failed, so that its figure would be worth nothing.
-        NotAvailableError: none of them is there.
+        NotAvailableError: nothing of it is there.
         NoBusyboxError: there is nothing to build the root from.
         StillMountedError: a launcher left mounts behind.
     """
     facts = machine()
     absent: dict[str, None] = {}
-    tables = []
-    with scratch.directory() as work, controllers.mounted() as attached:
+    tables: list[Table] = []
+    compared: list[Comparison] = []
+    with (
+        scratch.directory() as work,
+        scratch.directory(oci.STATE_PARENT) as states,
+        controllers.mounted() as attached,
+    ):
         tree = root.build(work / "root")
-        for mode in seccomp:
-            try:
-                setting = _setting(work / mode, tree, mode)
-            except programs.NotAvailableError as error:
-                absent[f"the table with seccomp is left out: {error}"] = None
-                continue
-            found, lines = launchers.available(setting, wanted)
+        runtimes, lines = oci.available(states, choice.rows.__contains__)
+        with oci.subreaper(runtimes):
+            for mode in choice.seccomp:
+                try:
+                    setting = _setting(work / mode, tree, mode)
+                except programs.NotAvailableError as error:
+                    absent[f"what has seccomp is left out: {error}"] = None
+                    continue
+                if LAUNCHES in choice.parts:
+                    table, missing = _table(setting, mode, effort, choice)
+                    tables.append(table)
+                    absent |= dict.fromkeys(missing)
+                compared += _compared(runtimes, setting, mode, effort.engine, choice)
+        if choice.parts != {LAUNCHES}:
             absent |= dict.fromkeys(lines)
-            if not found:
-                raise programs.NotAvailableError("; ".join(["there is nothing to measure", *lines]))
-            rows = _rows(found, setting, effort)
-            tables.append(Table(seccomp=mode, rows=rows))
     return Results(
         machine=facts,
         controllers_attached=attached,
         absent=tuple(absent),
         tables=tuple(tables),
+        runtimes={each.name: each.version for each in runtimes},
+        comparisons=tuple(compared),
     )
+
+
+def _table(
+    setting: Setting, mode: str, effort: Effort, choice: Choice
+) -> tuple[Table, Sequence[str]]:
+    """Return the launches in one mode, and a line for each launcher that this machine lacks."""
+    found, lines = launchers.available(setting, choice.rows.__contains__)
+    if not found:
+        raise programs.NotAvailableError("; ".join(["there is nothing to measure", *lines]))
+    return Table(seccomp=mode, rows=_rows(found, setting, effort)), lines
+
+
+def _compared(
+    runtimes: Sequence[Runtime], setting: Setting, mode: str, rounds: engine.Rounds, choice: Choice
+) -> Iterator[Comparison]:
+    """Yield what is compared in one mode.
+
+    What grows with the containers alive is measured without a filter alone: it has no part in it,
+    and to make thousands of containers takes minutes.
+    """
+    kinds = [kind for kind in KINDS if kind in choice.parts]
+    if mode != choice.seccomp[0] and ALIVE in kinds:
+        kinds.remove(ALIVE)
+    if not runtimes or not kinds:
+        return
+    directory = oci.write_bundle(setting.work / "bundle", setting)
+    for kind in kinds:
+        if kind == COMMANDS:
+            series = engine.commands(runtimes, directory, rounds, _progress)
+        elif kind == PARALLEL:
+            series = engine.parallel(runtimes, directory, rounds, _progress)
+        else:
+            floor, _ = launchers.available(setting, lambda row: row == FLOOR)
+            series = engine.alive(runtimes, directory, next(iter(floor), None), rounds, _progress)
+        yield Comparison(kind=kind, seccomp=mode, series=series)
 
 
 def _setting(work: Path, tree: Path, seccomp: str) -> Setting:

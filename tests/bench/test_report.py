@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from bench import report
+from bench.comparison import Comparison, Series
 from bench.report import Machine, Results, Row, Table
 
 
@@ -34,12 +36,14 @@ def results(*rows: Row) -> Results:
         controllers_attached=("hugetlb",),
         absent=("bubblewrap is left out: bwrap is not on PATH",),
         tables=(Table(seccomp="none", rows=rows),),
+        runtimes={},
+        comparisons=(),
     )
 
 
 def test_the_grid_holds_times_in_milliseconds_and_ratios_of_medians() -> None:
     rows = [row("floor", 1, 2, 3, peak_kib=1024), row("crun", 10, 20, 30)]
-    head, floor, crun = report.grid(rows)
+    head, floor, crun = report.grid(report.cells(rows))
     assert head.split() == "median p10 p90 min x floor x crun x runc peak MiB".split()
     assert floor.split() == ["floor", "2.00", "1.00", "3.00", "1.00", "1.00", "0.10", "-", "1.0"]
     assert crun.split() == ["crun", "20.00", "10.00", "30.00", "10.00", "10.00", "1.00", "-", "-"]
@@ -81,3 +85,13 @@ def test_the_document_keeps_every_sample_and_its_summary() -> None:
     assert entry["version"] == "floor 1.0"
     assert entry["peak_kib"] == 1024
     assert entry["median_ms"] == pytest.approx(2.0)
+
+
+def test_the_document_keeps_the_samples_of_the_runtimes_too() -> None:
+    series = Series(case="create", runtime="runc", seconds=[0.002, 0.001])
+    compared = Comparison(kind="commands", seccomp="none", series=(series,))
+    everything = msgspec.structs.replace(results(row("floor", 1)), comparisons=(compared,))
+    (entry,) = json.loads(report.document(everything))["comparisons"]
+    assert entry["series"][0]["seconds"] == [0.002, 0.001]
+    assert entry["series"][0]["median_ms"] == pytest.approx(1.5)
+    assert "commands without seccomp, milliseconds" in list(report.lines(everything))
