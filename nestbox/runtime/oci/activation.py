@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from nestbox.errors import LaunchError, reason
+from nestbox.errors import LaunchError, UsageError, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,8 +48,15 @@ def check_preserved(first: int, count: int) -> None:
     """Refuse when one of ``count`` descriptors that the caller hands over is not there.
 
     Raises:
+        UsageError: the count is negative.
         LaunchError: it names the number of the descriptor, counted from ``first``.
     """
+    if count < 0:
+        raise UsageError(
+            f"cannot preserve {count} descriptors",
+            cause="the number is negative",
+            remedy="give --preserve-fds the number of descriptors behind standard error",
+        )
     for number in range(count):
         problem = _problem(first + number)
         if problem:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from nestbox.errors import LaunchError
+from nestbox.errors import LaunchError, UsageError
 from nestbox.runtime.oci.activation import (
     check_listen,
     check_preserved,
@@ -48,6 +48,11 @@ def test_a_descriptor_that_is_not_open_is_named() -> None:
     assert str(caught.value).startswith(
         f"unable to stat preserved-fd 0 (of 1): descriptor {read}: bad file descriptor"
     )
+
+
+def test_less_than_none_cannot_be_preserved() -> None:
+    with pytest.raises(UsageError, match="the number is negative"):
+        check_preserved(3, -1)
 
 
 def test_a_descriptor_of_our_own_is_not_one_that_was_handed_over() -> None:
