@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
@@ -94,9 +97,12 @@ def test_a_machine_that_lost_its_run_directory(oci, bundle):
     assert done.exit_code == 1
     assert "container's cgroup is not empty" in done.stderr
     os.kill(pid, 9)
-    with open(f"{cgroups_of(name)[0]}/cgroup.procs") as file:
-        while file.read():
-            file.seek(0)
+    with contextlib.suppress(ChildProcessError):  # whoever adopted it reaps it
+        os.waitpid(pid, 0)
+    procs = Path(cgroups_of(name)[0]) / "cgroup.procs"
+    deadline = time.monotonic() + SECONDS
+    while procs.read_text():
+        assert time.monotonic() < deadline, "it is not reaped"
     assert oci.try_create(bundle, name).exit_code == 0
 
 
