@@ -164,6 +164,31 @@ def parse_status(text: bytes) -> Status:
     )
 
 
+def parse_ids(text: bytes, name: bytes) -> tuple[int, ...]:
+    """Return the four ids of a line (``b"Uid"``, ``b"Gid"``) of a status file.
+
+    They are the real, effective, saved and file system id. Raises MalformedText.
+    """
+    value = _field(text, name)
+    words = value.split() if value is not None else []
+    if len(words) != 4 or not all(_is_number(word) for word in words):
+        raise MalformedText(f"{name.decode()} is not four ids")
+    return tuple(int(word) for word in words)
+
+
+def parse_limits(text: bytes) -> dict[str, tuple[str, str]]:
+    """Return the soft and the hard limit by the name of each line of /proc/PID/limits.
+
+    A name has single blanks in it and is set off by more, as the columns are.
+    """
+    found = {}
+    for line in decode(text).splitlines()[1:]:
+        columns = re.split(r"  +", line.strip())
+        if len(columns) >= 3:
+            found[columns[0]] = (columns[1], columns[2])
+    return found
+
+
 def parse_number(text: bytes) -> int:
     """Return the one decimal number that a file holds. Raises MalformedText."""
     value = text.strip()

@@ -9,6 +9,8 @@ from nestbox.kernel.constants import PROC_SUPER_MAGIC
 
 LIMIT_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 16
+# Without waiting for a writer, where somebody has put a FIFO in the place of the kernel's file.
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
 
 class NotProcfs(OSError):
@@ -31,7 +33,7 @@ def read_descriptor(fd: int, limit: int = LIMIT_BYTES) -> bytes:
 
 def read_file(path: str, limit: int = LIMIT_BYTES) -> bytes:
     """Return the bytes of a file of the kernel. Raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+    fd = os.open(path, _FLAGS)
     try:
         return read_descriptor(fd, limit)
     finally:
@@ -43,7 +45,7 @@ def read_proc(path: str, limit: int = LIMIT_BYTES) -> bytes:
 
     The check is made on the descriptor that is then read, so no mount can come in between.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+    fd = os.open(path, _FLAGS)
     try:
         if syscalls.fstatfs_type(fd) != PROC_SUPER_MAGIC:
             raise NotProcfs(f"{path} is not on a proc file system")

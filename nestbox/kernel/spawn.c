@@ -9,9 +9,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/close_range.h>
 #include <linux/sched.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "close_from.h"
 #include "spawn.h"
 
 #ifndef CLONE_CLEAR_SIGHAND
@@ -38,6 +39,7 @@ enum {
 
 struct child {
 	const struct nb_spawn *request;
+	int processes; /* cgroup.procs of the cgroup to enter, or -1 */
 	int error; /* written by the child, in the memory that it shares with us */
 };
 
@@ -76,21 +78,45 @@ static void enter_cgroups(int32_t *tasks, int count)
 }
 
 /* Moves what the child is given out of the way first, so that no place is taken twice. */
-static int place_descriptors(int32_t *given, int count)
+static int place_descriptors(int32_t *given, int count, int program)
 {
 	for (int i = 0; i < count; i++) {
 		if (given[i] < 0)
 			continue;
-		given[i] = fcntl(given[i], F_DUPFD_CLOEXEC, count);
+		given[i] = fcntl(given[i], F_DUPFD_CLOEXEC, count + 1);
 		if (given[i] < 0)
 			return -1;
 	}
-	/* Whatever else our process holds open ends at the exec (CVE-2024-21626). */
-	if (syscall(SYS_close_range, CONTROL_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
-		return -1;
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count; i++) {
 		if (given[i] >= 0 && dup2(given[i], i) < 0)
 			return -1;
+		if (given[i] < 0 && i > CONTROL_FD)
+			close(i);
+	}
+	if (dup3(program, count, O_CLOEXEC) < 0)
+		return -1;
+	/* Whatever else our process holds open ends here, in this copy (CVE-2024-21626). */
+	return close_from(count + 1, false);
+}
+
+/*
+ * What CLONE_CLEAR_SIGHAND and CLONE_INTO_CGROUP do for a child of clone3(2). The
+ * handlers are a copy of ours; a pending signal would run one of them, in our memory.
+ */
+static int make_up_for_clone3(const struct child *child)
+{
+	struct sigaction action;
+
+	if (child->processes >= 0 && write(child->processes, "0", 1) != 1)
+		return -1;
+	for (int number = 1; number < NSIG; number++) {
+		if (sigaction(number, NULL, &action) < 0 || action.sa_handler == SIG_DFL ||
+		    action.sa_handler == SIG_IGN)
+			continue;
+		action.sa_handler = SIG_DFL;
+		action.sa_flags = 0;
+		sigaction(number, &action, NULL);
+	}
 	return 0;
 }
 
@@ -100,18 +126,20 @@ static int become_executor(void *argument)
 	struct child *child = argument;
 	static const char *const argv[] = { "nestbox-init", NULL };
 	static const char *const env[] = { NULL };
-	int program = fcntl(child->request->program, F_DUPFD_CLOEXEC, child->request->given_count);
+	int count = child->request->given_count;
+	int program = fcntl(child->request->program, F_DUPFD_CLOEXEC, count + 1);
 	sigset_t none;
 
 	enter_cgroups(child->request->tasks, child->request->tasks_count);
-	if (program < 0 ||
-	    place_descriptors(child->request->given, child->request->given_count) < 0)
+	if (child->request->plain && make_up_for_clone3(child) < 0)
+		goto fail;
+	if (program < 0 || place_descriptors(child->request->given, count, program) < 0)
 		goto fail;
 	if ((child->request->flags & CLONE_NEWUSER) && keep_capabilities() < 0)
 		goto fail;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	syscall(SYS_execveat, program, "", argv, env, AT_EMPTY_PATH);
+	syscall(SYS_execveat, count, "", argv, env, AT_EMPTY_PATH);
 fail:
 	child->error = errno;
 	_exit(127);
@@ -200,27 +228,59 @@ static int write_plan(const struct nb_spawn *request)
 	return fd;
 }
 
-/* With every signal blocked, so that no handler of ours ever runs in the child. */
-static long clone_child(const struct nb_spawn *request, struct child *child, int *pidfd)
+/* With clone3(2), in its cgroup from the first moment on. */
+static long clone_newer(const struct nb_spawn *request, struct child *child, char *stack,
+			int *pidfd)
 {
-	_Alignas(16) char stack[STACK_SIZE];
-	sigset_t all, old;
-	long pid;
 	struct clone_args args = {
 		.flags = request->flags | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | SHARES_MEMORY,
 		.pidfd = (uint64_t)(uintptr_t)pidfd,
 		.exit_signal = SIGCHLD,
 		.stack = (uint64_t)(uintptr_t)stack,
-		.stack_size = sizeof(stack),
+		.stack_size = STACK_SIZE,
 	};
 
 	if (request->cgroup >= 0) {
 		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (__u64)(uint32_t)request->cgroup;
 	}
+	return clone_with_stack(&args, become_executor, child);
+}
+
+/*
+ * With clone(2). The file of the cgroup is opened here: in a new user namespace the
+ * child has no right to, and the kernel asks what its opener had.
+ */
+static long clone_plain(const struct nb_spawn *request, struct child *child, char *stack,
+			int *pidfd)
+{
+	const int flags = (int)request->flags | CLONE_PIDFD | CLONE_VM | CLONE_VFORK | SIGCHLD;
+	long pid;
+
+	if (request->cgroup >= 0) {
+		child->processes = openat(request->cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+		if (child->processes < 0)
+			return -errno;
+	}
+	pid = clone(become_executor, stack + STACK_SIZE, flags, child, pidfd);
+	if (pid < 0)
+		pid = -errno;
+	if (child->processes >= 0)
+		close(child->processes);
+	return pid;
+}
+
+/* With every signal blocked, so that no handler of ours ever runs in the child. */
+static long clone_child(const struct nb_spawn *request, struct child *child, int *pidfd)
+{
+	_Alignas(16) char stack[STACK_SIZE];
+	sigset_t all, old;
+	long pid;
+
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	pid = clone_with_stack(&args, become_executor, child);
+	pid = request->plain ? clone_plain(request, child, stack, pidfd) :
+			       clone_newer(request, child, stack, pidfd);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return pid;
 }
@@ -242,7 +302,7 @@ int64_t nb_spawn(struct nb_spawn *request)
 	int pidfd = -1;
 	int plan = write_plan(request);
 	long pid;
-	struct child child = { .request = request };
+	struct child child = { .request = request, .processes = -1 };
 
 	if (plan < 0)
 		return -errno;

@@ -1,9 +1,11 @@
 /*
  * How the executor is started: one clone3(2) with every new namespace, straight
- * into a sealed copy of the program. Read by gcc and by cffi.
+ * into a sealed copy of the program; or clone(2), where a filter hides the newer
+ * call. Read by gcc and by cffi.
  */
 struct nb_spawn {
 	uint64_t flags; /* of clone3(2): CLONE_NEW*, CLONE_PARENT */
+	int32_t plain; /* whether clone(2) is called: the child enters its cgroup by itself */
 	const uint8_t *plan; /* what the child reads on descriptor 3 */
 	uint64_t plan_size;
 	int32_t program; /* descriptor that is executed */

@@ -1,4 +1,7 @@
-"""Starting the executor: one clone3(2) with every new namespace, straight into its program."""
+"""Starting the executor: one clone3(2) with every new namespace, straight into its program.
+
+Where a filter hides clone3(2), clone(2) does the same in more steps; who calls says which.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,7 @@ def spawn(  # noqa: PLR0913 - what a child is born with, each by its name
     program: int,
     flags: int,
     stdio: tuple[int, int, int],
+    plain: bool = False,
     cgroup: int = -1,
     tasks: tuple[int, ...] = (),
     listener: int = -1,
@@ -35,10 +39,11 @@ def spawn(  # noqa: PLR0913 - what a child is born with, each by its name
 ) -> Spawned:
     """Start ``program``, a descriptor, with an encoded plan and return the child.
 
-    ``flags`` are those of clone3(2); ``cgroup`` is an open v2 cgroup directory to be born in;
-    ``tasks`` are files of that name in v1 cgroups that the child enters as far as it can;
-    ``listener`` is a socket that listens for who starts the container; ``preserved`` are the
-    descriptors that the plan gives to the container's program as 3 and following.
+    ``flags`` are those of clone3(2); ``plain`` calls clone(2) in its place; ``cgroup`` is an open
+    v2 cgroup directory to be born in, or with ``plain`` to be entered at once; ``tasks`` are files
+    of that name in v1 cgroups that the child enters as far as it can; ``listener`` is a socket that
+    listens for who starts the container; ``preserved`` are the descriptors that the plan gives to
+    the container's program as 3 and following.
 
     Raises:
         OSError: the kernel refused; nothing is left behind.
@@ -51,6 +56,7 @@ def spawn(  # noqa: PLR0913 - what a child is born with, each by its name
         "struct nb_spawn *",
         {
             "flags": flags,
+            "plain": plain,
             "plan": data,
             "plan_size": len(plan),
             "program": program,

@@ -28,6 +28,15 @@ int64_t nb_faccessat2(int32_t dirfd, const char *path, int32_t mode, int32_t fla
 /* the type of the file system that a descriptor is on: statfs(2) f_type */
 int64_t nb_fstatfs_type(int32_t fd);
 
+struct nb_cached_stat {
+	uint64_t inode;
+	uint32_t mode; /* type and permissions */
+	uint32_t block_size;
+};
+
+/* statx(2) of what a path names, no link followed, without a question to any server */
+int64_t nb_stat_cached(const char *path, struct nb_cached_stat *facts);
+
 int64_t nb_open_tree(int32_t dirfd, const char *path, uint32_t flags);
 int64_t nb_move_mount(int32_t from, const char *from_path, int32_t to, const char *to_path,
 		      uint32_t flags);
@@ -44,8 +53,12 @@ int64_t nb_pivot_root(const char *new_root, const char *put_old);
 
 int64_t nb_setns(int32_t fd, int32_t types);
 int64_t nb_unshare(uint64_t flags);
-/* of ioctl_ns(2): a new descriptor of the parent, the uid of the owner, the flag of clone(2) */
+/*
+ * Of ioctl_ns(2): a new descriptor of the parent, or of the user namespace that owns
+ * it; the uid of the owner, the flag of clone(2).
+ */
 int64_t nb_ns_get_parent(int32_t fd);
+int64_t nb_ns_get_userns(int32_t fd);
 int64_t nb_ns_get_owner_uid(int32_t fd);
 int64_t nb_ns_get_nstype(int32_t fd);
 

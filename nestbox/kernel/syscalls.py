@@ -110,6 +110,25 @@ def fstatfs_type(fd: int) -> int:
     return _checked(lib.nb_fstatfs_type(fd))
 
 
+class CachedStat(msgspec.Struct, frozen=True, kw_only=True):
+    """What the kernel holds of a file without asking the server of its file system."""
+
+    inode: int
+    mode: int  # type and permissions, as st_mode
+    block_size: int  # bytes
+
+
+def stat_cached(path: Path) -> CachedStat:
+    """Return what is known of the file that a path names; a link is not followed.
+
+    The mount that a path ends at is not asked, so that a server which hangs holds nobody; those on
+    the way to it are. Source: statx(2), AT_STATX_DONT_SYNC.
+    """
+    facts = ffi.new("struct nb_cached_stat *")
+    _checked(lib.nb_stat_cached(_text(path), facts), path)
+    return CachedStat(inode=facts.inode, mode=facts.mode, block_size=facts.block_size)
+
+
 def open_tree(dirfd: int, path: Path, flags: int) -> int:
     """Return a descriptor of a mount, with OPEN_TREE_CLONE of a detached copy of it."""
     return _checked(lib.nb_open_tree(dirfd, _text(path), flags), path)
@@ -198,6 +217,14 @@ def ns_get_parent(fd: int) -> int:
     Source: ioctl_ns(2), NS_GET_PARENT.
     """
     return _checked(lib.nb_ns_get_parent(fd))
+
+
+def ns_get_userns(fd: int) -> int:
+    """Return a descriptor of the user namespace that owns a namespace.
+
+    EPERM when that is neither ours nor one in ours. Source: ioctl_ns(2), NS_GET_USERNS.
+    """
+    return _checked(lib.nb_ns_get_userns(fd))
 
 
 def ns_get_owner_uid(fd: int) -> int:

@@ -12,8 +12,17 @@ import re
 import cffi
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
-_HEADERS = ("syscalls.h", "trials.h", "spawn.h")
-_SOURCES = ("syscalls.c", "trial_child.c", "trial_syscalls.c", "trials.c", "spawn.c")
+_HEADERS = ("syscalls.h", "trials.h", "spawn.h", "helper.h")
+_SOURCES = (
+    "syscalls.c",
+    "trial_child.c",
+    "trial_syscalls.c",
+    "trial_user.c",
+    "trials.c",
+    "trial_network.c",
+    "spawn.c",
+    "helper.c",
+)
 
 CONSTANTS: list[str] = re.findall(
     r"\w+",

@@ -133,3 +133,18 @@ int32_t nb_errno_of(long result)
 {
 	return result < 0 ? errno : 0;
 }
+
+int32_t nb_try_once(const struct trial *trial, int32_t limit_ms)
+{
+	struct page *page = nb_new_page();
+	int32_t result;
+
+	if (page == NULL)
+		return -errno;
+	page->results[0] = EPROTO; /* until the child says otherwise */
+	result = nb_run_child(page, trial, limit_ms);
+	if (result == 0)
+		result = page->results[0];
+	nb_free_page(page);
+	return result;
+}

@@ -1,9 +1,11 @@
 /*
- * Trials of the system calls that a launch needs: does a filter let them through.
+ * Trials of the system calls that a launch needs, and of those that a C library
+ * falls back from: does a filter let them through.
  */
 #include "compat.h"
 
 #include <errno.h>
+#include <linux/audit.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,12 +25,18 @@ struct row {
 	const char *name;
 	long number;
 	enum gate gate;
+	int fallback; /* no launch needs it */
 	long arguments[6];
 };
 
-#define ROW(name, ...)                         \
-	{                                      \
-#name, SYS_##name, __VA_ARGS__ \
+#define ROW(name, gate, ...)                            \
+	{                                               \
+#name, SYS_##name, gate, 0, __VA_ARGS__ \
+	}
+
+#define FALLBACK(name, ...)                             \
+	{                                               \
+#name, SYS_##name, OPEN, 1, __VA_ARGS__ \
 	}
 
 /*
@@ -66,6 +74,15 @@ static const struct row rows[] = {
 	ROW(prlimit64, OPEN, { 0, 0xffff, 0, 0 }),
 	ROW(setresuid, OPEN, { -1, -1, -1 }),
 	ROW(setresgid, OPEN, { -1, -1, -1 }),
+	FALLBACK(copy_file_range, { -1, 0, -1, 0, 0, ~0U }),
+	FALLBACK(epoll_pwait2, { -1, 0, 0, 0, 0, 0 }),
+	FALLBACK(fchmodat2, { -1, 0, 0, ~0U }),
+	FALLBACK(getrandom, { 0, 0, ~0U }),
+	FALLBACK(mlock2, { 0, 0, ~0U }),
+	FALLBACK(pidfd_getfd, { -1, 0, ~0U }),
+	FALLBACK(preadv2, { -1, 0, 0, 0, 0, 0 }),
+	FALLBACK(pwritev2, { -1, 0, 0, 0, 0, 0 }),
+	FALLBACK(renameat2, { -1, 0, -1, 0, ~0U }),
 	ROW(setgroups, GROUPS, { -1, 0 }),
 	ROW(fsopen, OWNER, { 0, ~0U }),
 	ROW(fsmount, OWNER, { -1, ~0U, 0 }),
@@ -85,6 +102,33 @@ _Static_assert(sizeof(rows) / sizeof(rows[0]) <= (size_t)TRIAL_RESULTS,
 const char *nb_trial_syscall(int32_t index)
 {
 	return index >= 0 && index < ROWS ? rows[index].name : NULL;
+}
+
+int32_t nb_trial_number(int32_t index)
+{
+	return index >= 0 && index < ROWS ? (int32_t)rows[index].number : -1;
+}
+
+int32_t nb_trial_is_fallback(int32_t index)
+{
+	return index >= 0 && index < ROWS && rows[index].fallback;
+}
+
+uint32_t nb_audit_architecture(void)
+{
+#if defined(__x86_64__) && !defined(__ILP32__)
+	return AUDIT_ARCH_X86_64;
+#elif defined(__aarch64__) && !defined(__AARCH64EB__)
+	return AUDIT_ARCH_AARCH64;
+#elif defined(__riscv) && __riscv_xlen == 64
+	return AUDIT_ARCH_RISCV64;
+#elif defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)
+	return AUDIT_ARCH_PPC64LE;
+#elif defined(__s390x__)
+	return AUDIT_ARCH_S390X;
+#else
+	return 0;
+#endif
 }
 
 static int owns_namespaces(void)

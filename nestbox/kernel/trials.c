@@ -1,109 +1,21 @@
 /*
- * Trials of namespaces, overlays and device nodes: the steps of a launch, in a
+ * Trials of overlays, file systems and device nodes: the steps of a launch, in a
  * child and in namespaces of its own, so that they leave nothing behind.
  */
 #include "compat.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "trial_child.h"
 #include "trials.h"
-
-/* The result of a trial that has one step. */
-static int32_t try_once(const struct trial *trial, int32_t limit_ms)
-{
-	struct page *page = nb_new_page();
-	int32_t result;
-
-	if (page == NULL)
-		return -errno;
-	page->results[0] = EPROTO; /* until the child says otherwise */
-	result = nb_run_child(page, trial, limit_ms);
-	if (result == 0)
-		result = page->results[0];
-	nb_free_page(page);
-	return result;
-}
-
-static int32_t write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	int32_t error = 0;
-
-	if (fd < 0)
-		return errno;
-	if (write(fd, text, strlen(text)) < 0)
-		error = errno;
-	close(fd);
-	return error;
-}
-
-/* "0 ID 1\n": maps the first id of a new namespace to our own. */
-static void format_map(char *text, uint32_t id)
-{
-	char digits[16];
-	int count = 0;
-
-	do {
-		digits[count++] = (char)('0' + id % 10);
-		id /= 10;
-	} while (id > 0);
-	*text++ = '0';
-	*text++ = ' ';
-	while (count > 0)
-		*text++ = digits[--count];
-	strcpy(text, " 1\n");
-}
-
-static int32_t enter_user_namespace(void)
-{
-	char uid_map[32];
-	char gid_map[32];
-	int32_t error;
-
-	format_map(uid_map, geteuid());
-	format_map(gid_map, getegid());
-	error = nb_errno_of(syscall(SYS_unshare, CLONE_NEWUSER));
-	if (error == 0)
-		error = write_file("/proc/self/setgroups", "deny");
-	if (error == 0)
-		error = write_file("/proc/self/uid_map", uid_map);
-	if (error == 0)
-		error = write_file("/proc/self/gid_map", gid_map);
-	return error;
-}
-
-static void run_unshare(struct page *page, const struct trial *trial)
-{
-	page->results[0] = trial->kind ? enter_user_namespace() : 0;
-	if (page->results[0] == 0)
-		page->results[0] = nb_errno_of(syscall(SYS_unshare, trial->flags));
-}
-
-int32_t nb_try_unshare(uint64_t flags, int32_t in_user_namespace, int32_t limit_ms)
-{
-	const struct trial trial = {
-		.run = run_unshare,
-		.flags = flags,
-		.kind = in_user_namespace,
-	};
-
-	return try_once(&trial, limit_ms);
-}
-
-static int32_t enter_mount_namespace(void)
-{
-	int32_t error = nb_errno_of(syscall(SYS_unshare, CLONE_NEWNS));
-
-	if (error == 0)
-		error = nb_errno_of(syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	return error;
-}
 
 /* A mount that is attached nowhere: its descriptor, or -1 with errno. */
 static int new_mount(int context)
@@ -146,18 +58,21 @@ static int32_t mount_overlay(const char *lower, int in_user_namespace)
 
 static void run_overlay(struct page *page, const struct trial *trial)
 {
-	int32_t error = trial->kind == NB_OVERLAY_USER ? enter_user_namespace() : 0;
+	const int in_user = trial->kind == NB_OVERLAY_USER ||
+			    trial->kind == NB_OVERLAY_USER_DIRECTORY;
+	const int on_tmpfs = trial->kind == NB_OVERLAY_USER || trial->kind == NB_OVERLAY_TMPFS;
+	int32_t error = in_user ? nb_enter_user_namespace() : 0;
 
 	if (error == 0)
-		error = enter_mount_namespace();
-	if (error == 0 && trial->kind != NB_OVERLAY_DIRECTORY)
+		error = nb_enter_mount_namespace();
+	if (error == 0 && on_tmpfs)
 		error = mount_tmpfs(trial->directory);
 	if (error == 0)
 		error = nb_errno_of(chdir(trial->directory));
-	if (error == 0 && trial->kind != NB_OVERLAY_DIRECTORY)
-		error = nb_errno_of(mkdir("upper", 0700) | mkdir("work", 0700));
-	page->results[0] = error != 0 ? error :
-					mount_overlay(trial->lower, trial->kind == NB_OVERLAY_USER);
+	if (error == 0 && on_tmpfs)
+		error = nb_errno_of(mkdir("upper", 0700) | mkdir("work", 0700) |
+				    mkdir("lower", 0700));
+	page->results[0] = error != 0 ? error : mount_overlay(trial->lower, in_user);
 }
 
 int32_t nb_try_overlay(const char *lower, const char *directory, int32_t kind, int32_t limit_ms)
@@ -166,12 +81,86 @@ int32_t nb_try_overlay(const char *lower, const char *directory, int32_t kind, i
 		.run = run_overlay, .lower = lower, .directory = directory, .kind = kind
 	};
 
-	return try_once(&trial, limit_ms);
+	return nb_try_once(&trial, limit_ms);
+}
+
+/* fork(2) without what the C library does before and after it. */
+static pid_t plain_fork(void)
+{
+#ifdef __s390x__
+	return (pid_t)syscall(SYS_clone, 0, SIGCHLD, 0, 0, 0);
+#else
+	return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+#endif
+}
+
+static int32_t make_fresh(const char *type, int32_t readonly)
+{
+	int context = (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
+
+	if (context < 0 || syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return errno;
+	/* Here the kernel looks whether it shows what the mounts of others cover. */
+	return nb_errno_of(
+		syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, readonly ? MOUNT_ATTR_RDONLY : 0));
+}
+
+static void run_fresh(struct page *page, const struct trial *trial)
+{
+	int32_t error = trial->kind ? nb_enter_user_namespace() : 0;
+	pid_t pid;
+
+	if (error == 0)
+		error = nb_errno_of(syscall(SYS_unshare, CLONE_NEWNS | trial->flags));
+	if (error != 0) {
+		page->results[0] = error;
+		return;
+	}
+	/* A proc shows the pid namespace of who makes it, and only a child is in the new one. */
+	pid = plain_fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		page->results[0] = make_fresh(trial->text, trial->first);
+		_exit(0);
+	}
+	if (pid < 0)
+		page->results[0] = errno;
+	else
+		waitpid(pid, NULL, 0);
+}
+
+int32_t nb_try_fresh(const char *type, uint64_t flags, int32_t readonly, int32_t in_user_namespace,
+		     int32_t limit_ms)
+{
+	const struct trial trial = {
+		.run = run_fresh,
+		.text = type,
+		.flags = flags,
+		.kind = in_user_namespace,
+		.first = readonly,
+	};
+
+	return nb_try_once(&trial, limit_ms);
+}
+
+static void run_read(struct page *page, const struct trial *trial)
+{
+	int fd = open(trial->text, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	char text[4096];
+
+	page->results[0] = fd < 0 ? errno : nb_errno_of(read(fd, text, sizeof(text)));
+}
+
+int32_t nb_try_read(const char *path, int32_t limit_ms)
+{
+	const struct trial trial = { .run = run_read, .text = path };
+
+	return nb_try_once(&trial, limit_ms);
 }
 
 static void run_mknod(struct page *page, const struct trial *trial)
 {
-	int32_t error = enter_mount_namespace();
+	int32_t error = nb_enter_mount_namespace();
 
 	if (error == 0)
 		error = mount_tmpfs(trial->directory);
@@ -186,17 +175,17 @@ int32_t nb_try_mknod(const char *directory, int32_t limit_ms)
 {
 	const struct trial trial = { .run = run_mknod, .directory = directory };
 
-	return try_once(&trial, limit_ms);
+	return nb_try_once(&trial, limit_ms);
 }
 
 static void run_oom_score(struct page *page, const struct trial *trial)
 {
-	page->results[0] = write_file("/proc/self/oom_score_adj", trial->text);
+	page->results[0] = nb_write_file("/proc/self/oom_score_adj", trial->text);
 }
 
 int32_t nb_try_oom_score(const char *score, int32_t limit_ms)
 {
 	const struct trial trial = { .run = run_oom_score, .text = score };
 
-	return try_once(&trial, limit_ms);
+	return nb_try_once(&trial, limit_ms);
 }

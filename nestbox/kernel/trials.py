@@ -21,7 +21,13 @@ class Overlay(IntEnum):
     DIRECTORY = lib.NB_OVERLAY_DIRECTORY
     TMPFS = lib.NB_OVERLAY_TMPFS
     USER = lib.NB_OVERLAY_USER
+    USER_DIRECTORY = lib.NB_OVERLAY_USER_DIRECTORY
 
+
+_MAX_WRITES = 128  # TRIAL_RESULTS
+
+# In the order of enum nb_user_step: unshare(2), three files of /proc/self, and uses of its rights.
+USER_STEPS = ("make", "setgroups", "uid_map", "gid_map", "rights", "mount")
 
 _VERDICTS: dict[int, str] = {lib.NB_TRIAL_KILLED: "KILLED", lib.NB_TRIAL_TIMEOUT: "TIMEOUT"}
 
@@ -48,16 +54,80 @@ def try_unshare(flags: int, *, in_user_namespace: bool, limit_ms: int = LIMIT_MS
     return _outcome(lib.nb_try_unshare(flags, in_user_namespace, limit_ms))
 
 
+def try_user_steps(*, limit_ms: int = LIMIT_MS) -> dict[str, str | None]:
+    """Return the error of each step to a user namespace of use, up to the first that fails.
+
+    The names are those of `USER_STEPS`; None is a step that works. Raises OSError as above.
+    """
+    results = ffi.new("int32_t[]", len(USER_STEPS))
+    _outcome(lib.nb_try_user_steps(results, limit_ms))
+    return {
+        name: _outcome(result)
+        for name, result in zip(USER_STEPS, results, strict=True)
+        if result != lib.NB_TRIAL_LEFT_OUT
+    }
+
+
+def try_writes(
+    values: dict[str, str], flags: int, *, in_user_namespace: bool, limit_ms: int = LIMIT_MS
+) -> dict[str, str | None]:
+    """Return by path the error of writing each value, in new namespaces of these kinds.
+
+    A path is left out where the namespaces cannot be made or the child did not come to it, and
+    beyond the first 128. Raises OSError as above.
+    """
+    paths = list(values)[:_MAX_WRITES]
+    held = [ffi.new("char[]", os.fsencode(text)) for path in paths for text in (path, values[path])]
+    results = ffi.new("int32_t[]", len(paths))
+    result = lib.nb_try_writes(
+        ffi.new("const char *[]", held[::2]),
+        ffi.new("const char *[]", held[1::2]),
+        len(paths),
+        flags,
+        in_user_namespace,
+        results,
+        limit_ms,
+    )
+    _outcome(result)
+    return {
+        path: _outcome(number)
+        for path, number in zip(paths, results, strict=True)
+        if number != lib.NB_TRIAL_LEFT_OUT
+    }
+
+
 def try_overlay(
     lower: str, directory: str, kind: Overlay, *, limit_ms: int = LIMIT_MS
 ) -> str | None:
     """Return the error of making an overlay over ``lower``; nothing of it is left mounted.
 
-    For Overlay.DIRECTORY, ``directory`` holds the directories "upper" and "work"; for the others
-    it is covered by a tmpfs that only the child sees.
+    For the kinds with DIRECTORY, ``directory`` holds the directories "upper" and "work"; for the
+    others it is covered by a tmpfs that only the child sees. A ``lower`` of "lower" is an empty
+    directory on that tmpfs.
     """
     result = lib.nb_try_overlay(os.fsencode(lower), os.fsencode(directory), kind, limit_ms)
     return _outcome(result)
+
+
+def try_fresh(
+    fstype: str,
+    flags: int,
+    *,
+    readonly: bool,
+    in_user_namespace: bool,
+    limit_ms: int = LIMIT_MS,
+) -> str | None:
+    """Return the error of mounting a new file system of this type in namespaces of these flags.
+
+    It is attached nowhere. Raises OSError as above.
+    """
+    name = fstype.encode()
+    return _outcome(lib.nb_try_fresh(name, flags, readonly, in_user_namespace, limit_ms))
+
+
+def try_read(path: str, *, limit_ms: int = LIMIT_MS) -> str | None:
+    """Return the error of opening and reading a file: "TIMEOUT" where a server does not answer."""
+    return _outcome(lib.nb_try_read(os.fsencode(path), limit_ms))
 
 
 def try_mknod(directory: str, *, limit_ms: int = LIMIT_MS) -> str | None:
@@ -65,13 +135,35 @@ def try_mknod(directory: str, *, limit_ms: int = LIMIT_MS) -> str | None:
     return _outcome(lib.nb_try_mknod(os.fsencode(directory), limit_ms))
 
 
+def try_link(*, limit_ms: int = LIMIT_MS) -> str | None:
+    """Return the error of making a veth link in a new network namespace."""
+    return _outcome(lib.nb_try_link(limit_ms))
+
+
 def try_oom_score(score: int, *, limit_ms: int = LIMIT_MS) -> str | None:
     """Return the error of setting an oom_score_adj; no score but the child's is changed."""
     return _outcome(lib.nb_try_oom_score(str(score).encode(), limit_ms))
 
 
+def fallback_names() -> frozenset[str]:
+    """Return the names of the tried calls that libraries fall back from and no launch needs."""
+    return frozenset(
+        name for index, name in enumerate(syscall_names()) if lib.nb_trial_is_fallback(index)
+    )
+
+
+def syscall_numbers() -> dict[str, int]:
+    """Return the number of each system call that is tried, on this architecture."""
+    return {name: lib.nb_trial_number(index) for index, name in enumerate(syscall_names())}
+
+
+def audit_architecture() -> int | None:
+    """Return what seccomp_data has as the architecture of these numbers, None when unknown."""
+    return lib.nb_audit_architecture() or None
+
+
 def syscall_names() -> tuple[str, ...]:
-    """Return the names of the system calls that a launch needs, in the order of their trial."""
+    """Return the names of all system calls that are tried, in the order of their trial."""
     names: list[str] = []
     while name := lib.nb_trial_syscall(len(names)):
         names.append(ffi.string(name).decode())

@@ -81,9 +81,9 @@ def _attribute_rows() -> dict[str, Option]:
     for time in _TIMES:
         rows[time] = Option(set=(time,))
         rows["r" + time] = Option(set=(time,), recursive_attributes=True)
-    # Leaving noatime or strictatime means the kernel's own default, which is relatime.
+    # To ask for none of the three means the kernel's own default, which is relatime.
     for word in ("atime", "norelatime", "nostrictatime"):
-        rows[word] = Option(set=("strictatime" if word == "norelatime" else "relatime",))
+        rows[word] = Option(set=("relatime",))
         rows["r" + word] = rows[word]._replace(recursive_attributes=True)
     return rows
 

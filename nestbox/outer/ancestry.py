@@ -36,6 +36,15 @@ def _read(pid: int) -> tuple[Ancestor, int] | None:
     return ancestor, status.ppid
 
 
+def observe_chain(pid: int) -> tuple[Ancestor, ...]:
+    """Return a process and the visible ones above it, up to PID 1; empty when it is hidden.
+
+    As `observe_ancestry`, for another process than this one.
+    """
+    read = _read(pid)
+    return () if read is None else (read[0], *_above(pid, read[1]))
+
+
 def observe_ancestry(sources: Sources) -> tuple[Ancestor, ...]:
     """Return the visible processes from our parent to PID 1, innermost first.
 
@@ -43,16 +52,19 @@ def observe_ancestry(sources: Sources) -> tuple[Ancestor, ...]:
     for a process that was started into a container). PID 1 is then still the last entry when it is
     visible and not ourselves: its sets are those that the environment was made with.
     """
+    return _above(os.getpid(), sources.status.ppid)
+
+
+def _above(pid: int, parent: int) -> tuple[Ancestor, ...]:
     found: list[Ancestor] = []
-    seen = {os.getpid()}
-    pid = sources.status.ppid
-    while pid > 0 and pid not in seen and len(found) < _DEPTH_LIMIT:
-        seen.add(pid)
-        read = _read(pid)
+    seen = {pid}
+    while parent > 0 and parent not in seen and len(found) < _DEPTH_LIMIT:
+        seen.add(parent)
+        read = _read(parent)
         if read is None:
             break
         found.append(read[0])
-        pid = read[1]
+        parent = read[1]
     if 1 not in seen and (first := _read(1)) is not None:
         found.append(first[0])
     return tuple(found)

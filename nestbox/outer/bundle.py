@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import stat
 
+import msgspec
+
 from nestbox.errors import UsageError, reason
 from nestbox.kernel import procfs, syscalls
 from nestbox.kernel.constants import PROC_SUPER_MAGIC
@@ -23,7 +25,7 @@ from nestbox.outer.bundle_facts import (
 from nestbox.outer.derived import is_below
 from nestbox.outer.facts import IdMap
 from nestbox.outer.root import read_inside
-from nestbox.outer.sources import Sources
+from nestbox.outer.sources import Sources, read_optional
 
 _PROC_ROOT_INODE = 1  # include/linux/proc_ns.h, PROC_ROOT_INO
 _FLAGS = (
@@ -94,13 +96,8 @@ def _namespace(path: str) -> NamespaceFacts:
     if not kind:
         return NamespaceFacts()
     own = os.stat(f"/proc/thread-self/ns/{kind}")
-    uid_map, gid_map = _maps(facts) if kind == "user" else (None, None)
-    return NamespaceFacts(
-        kind=kind,
-        own=(own.st_dev, own.st_ino) == (facts.st_dev, facts.st_ino),
-        uid_map=uid_map,
-        gid_map=gid_map,
-    )
+    found = NamespaceFacts(kind=kind, own=(own.st_dev, own.st_ino) == (facts.st_dev, facts.st_ino))
+    return _with_ids(found, facts) if kind == "user" else found
 
 
 def _namespace_kind(fd: int) -> str:
@@ -113,11 +110,8 @@ def _namespace_kind(fd: int) -> str:
     return _NAME_OF_FLAG.get(syscalls.ns_get_nstype(fd), "")
 
 
-_Maps = tuple[tuple[IdMap, ...] | None, tuple[IdMap, ...] | None]
-
-
-def _maps(namespace: os.stat_result) -> _Maps:
-    """Return the maps of a user namespace as some process in it shows them.
+def _with_ids(found: NamespaceFacts, namespace: os.stat_result) -> NamespaceFacts:
+    """Return the facts with the maps of a user namespace as some process in it shows them.
 
     Nothing tells them of a namespace without processes, short of entering it.
     """
@@ -128,10 +122,15 @@ def _maps(namespace: os.stat_result) -> _Maps:
         try:
             facts = os.stat(f"/proc/{name}/ns/user")
             if (facts.st_dev, facts.st_ino) == wanted:
-                return _read_map(name, "uid_map"), _read_map(name, "gid_map")
+                return msgspec.structs.replace(
+                    found,
+                    uid_map=_read_map(name, "uid_map"),
+                    gid_map=_read_map(name, "gid_map"),
+                    setgroups_denied=read_optional(f"/proc/{name}/setgroups") == "deny",
+                )
         except (OSError, procfs.MalformedText):
             continue
-    return None, None
+    return found
 
 
 def _read_map(pid: str, name: str) -> tuple[IdMap, ...]:

@@ -25,6 +25,7 @@ class NamespaceFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     own: bool = False  # it is the runtime's own
     uid_map: tuple[IdMap, ...] | None = None
     gid_map: tuple[IdMap, ...] | None = None
+    setgroups_denied: bool = False
 
 
 class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):

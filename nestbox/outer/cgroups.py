@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 
-from nestbox.kernel import procfs, reading
+from nestbox.kernel import procfs
+from nestbox.kernel.namespaces import INITIAL_INODE
+from nestbox.outer.cgroup_details import (
+    DOMAIN,
+    closed_files,
+    count_processes,
+    kind_of,
+    observe_details,
+    room_below,
+)
+from nestbox.outer.cgroup_manager import observe_manager
+from nestbox.outer.derived import mount_at
 from nestbox.outer.facts import Cgroup, CgroupAbove, CgroupHierarchy, CgroupMode, Mount
 from nestbox.outer.sources import Sources, read_optional
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _NOT_CONTROLLERS = frozenset(  # options of a v1 super block that name no controller
     {"rw", "ro", "noprefix", "clone_children", "cpuset_v2_mode", "xattr", "favordynmods", "none"}
@@ -53,19 +69,11 @@ def _words(path: str) -> tuple[str, ...]:
     return tuple((read_optional(path) or "").split())
 
 
-def _count_processes(directory: str) -> int | None:
-    """Return how many processes a cgroup has, None when they cannot be listed."""
-    try:
-        return reading.read_file(f"{directory}/cgroup.procs").count(b"\n")
-    except OSError:
-        return None
-
-
 def _is_writable(mount: Mount, directory: str) -> bool:
     """Return whether a child cgroup could be made here, by the mount and by access(2)."""
     if "ro" in mount.options or "ro" in mount.super_options:
         return False
-    return os.access(directory, os.W_OK | os.X_OK, effective_ids=True)
+    return os.access(directory, os.W_OK | os.X_OK)
 
 
 def observe_above(mount: Mount, own: str) -> tuple[CgroupAbove, ...]:
@@ -80,13 +88,16 @@ def observe_above(mount: Mount, own: str) -> tuple[CgroupAbove, ...]:
 
 def _observe_one_above(mount: Mount, directory: str) -> CgroupAbove:
     # Only the root of the hierarchy has no type. Source: cgroup-v2.rst, "Core Interface Files".
-    is_root = not os.path.exists(f"{directory}/cgroup.type")
+    kind = kind_of(directory)
+    usable = kind in {"", DOMAIN} and not closed_files(directory)
     return CgroupAbove(
         directory=directory,
         controllers=_words(f"{directory}/cgroup.controllers"),
         enabled=_words(f"{directory}/cgroup.subtree_control"),
-        writable=_is_writable(mount, directory),
-        takes_controllers=is_root or _count_processes(directory) == 0,
+        # Below a threaded one there can be threaded ones alone, which hold no container.
+        writable=usable and _is_writable(mount, directory),
+        takes_controllers=not kind or count_processes(directory)[0] == 0,
+        room=room_below(directory, mount.target),
     )
 
 
@@ -105,10 +116,12 @@ def _observe_hierarchy(
         directory = None
     enabled = controllers
     above: tuple[CgroupAbove, ...] = ()
+    details: dict[str, Any] | None = None
     if version == 2 and directory is not None:
         controllers = _words(f"{directory}/cgroup.controllers")
         enabled = _words(f"{directory}/cgroup.subtree_control")
         above = observe_above(mount, directory)
+        details = observe_details(directory, mount.target)
     return CgroupHierarchy(
         version=version,
         controllers=controllers,
@@ -117,8 +130,8 @@ def _observe_hierarchy(
         directory=directory,
         writable=writable,
         enabled=enabled,
-        processes=_count_processes(directory) if version == 2 and directory else None,
         above=above,
+        **({"processes": None} if details is None else details),
     )
 
 
@@ -126,6 +139,13 @@ def _best(first: CgroupHierarchy, second: CgroupHierarchy) -> CgroupHierarchy:
     """Return the more useful of two mounts of one hierarchy; the first when they are equal."""
     rank = (first.directory is not None, first.writable)
     return second if (second.directory is not None, second.writable) > rank else first
+
+
+def _is_covered(mount: Mount, mounts: Sequence[Mount]) -> bool:
+    if any(one.parent == mount.id and one.target == mount.target for one in mounts):
+        return True
+    found = mount_at(mounts, mount.target)
+    return found is not None and found != mount  # None: our root is no mount, as after chroot(2)
 
 
 def mode_of(versions: frozenset[int]) -> CgroupMode:
@@ -137,8 +157,10 @@ def mode_of(versions: frozenset[int]) -> CgroupMode:
     return CgroupMode.NONE
 
 
-def observe_cgroup(sources: Sources) -> Cgroup:
+def observe_cgroup(sources: Sources, environment: Mapping[str, str] | None = None) -> Cgroup:
     """Return the hierarchies that are mounted here, in the order of their mounts.
+
+    ``environment`` tells where the bus of the user's systemd is.
 
     A hierarchy that is mounted more than once appears once, by the mount that shows our own cgroup
     and can be written. Raises EnvironmentUnreadable. Source: cgroups(7), kernel cgroup-v2.rst.
@@ -146,7 +168,8 @@ def observe_cgroup(sources: Sources) -> Cgroup:
     lines = sources.cgroups
     found: dict[tuple[str, ...], CgroupHierarchy] = {}
     for mount in sources.mounts:
-        if mount.fstype not in {"cgroup", "cgroup2"}:
+        # Of one under another mount nothing can be reached, and that one can be anything.
+        if mount.fstype not in {"cgroup", "cgroup2"} or _is_covered(mount, sources.mounts):
             continue
         hierarchy = _observe_hierarchy(mount, lines)
         if hierarchy is None:
@@ -155,4 +178,21 @@ def observe_cgroup(sources: Sources) -> Cgroup:
         found[key] = _best(found[key], hierarchy) if key in found else hierarchy
     hierarchies = tuple(found.values())
     versions = frozenset(hierarchy.version for hierarchy in hierarchies)
-    return Cgroup(mode=mode_of(versions), hierarchies=hierarchies)
+    mode = mode_of(versions)
+    manager, uid = None, os.geteuid()
+    if mode is CgroupMode.V2 and environment and uid:
+        manager = observe_manager(hierarchies[0].mountpoint, environment, uid=uid)
+    return Cgroup(
+        mode=mode,
+        hierarchies=hierarchies,
+        first_namespace=_in_first_namespace(),
+        manager=manager,
+    )
+
+
+def _in_first_namespace() -> bool | None:
+    """Return whether we are in the cgroup namespace of the boot; None when that cannot be told."""
+    try:
+        return os.stat("/proc/thread-self/ns/cgroup").st_ino == INITIAL_INODE["cgroup"]
+    except OSError:
+        return None  # a kernel without them

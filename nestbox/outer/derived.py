@@ -54,6 +54,12 @@ def overmounts(mounts: Sequence[Mount], directory: str) -> tuple[Mount, ...]:
     )
 
 
+def visible(mounts: Sequence[Mount]) -> tuple[Mount, ...]:
+    """Return the mounts that a lookup of their target reaches, in the order of the table."""
+    children, root = _children(mounts), _root_of(mounts)
+    return tuple(mount for mount in mounts if _lookup(children, root, mount.target) == mount)
+
+
 def _children(mounts: Sequence[Mount]) -> dict[int, list[Mount]]:
     """Return the mounts by the id of the mount that they are mounted on."""
     children: dict[int, list[Mount]] = {}

@@ -34,6 +34,7 @@ class Subject(StrEnum):
     LIMITS = "limits"
     TOOLS = "tools"
     ENGINE = "engine"
+    NETWORK = "network"
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,13 +52,15 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         return self.error is None
 
 
-class Kernel(msgspec.Struct, frozen=True, kw_only=True):
+class Kernel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which kernel runs, from uname(2) and /proc/sys/kernel/random/boot_id."""
 
     release: str
     version: tuple[int, int]  # (major, minor)
     machine: str  # as uname -m
     boot_id: str
+    namespaces: tuple[str, ...] = ()  # that /proc/self/ns shows; empty: not looked at
+    file_systems: tuple[str, ...] = ()  # that /proc/filesystems shows; empty: not looked at
 
 
 class CapabilitySets(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,13 +73,14 @@ class CapabilitySets(msgspec.Struct, frozen=True, kw_only=True):
     ambient: int
 
 
-class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The rights of this thread, on which /proc and the kernel's own answers agreed."""
 
     sets: CapabilitySets
     last: int  # the highest capability that this kernel knows
     securebits: int  # PR_GET_SECUREBITS
     no_new_privs: bool
+    filtered: bool = False  # a seccomp filter is on this thread
 
 
 class Ancestor(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,17 +124,25 @@ class UserNamespace(msgspec.Struct, frozen=True, kw_only=True):
     setgroups_denied: bool
 
 
-class Namespaces(msgspec.Struct, frozen=True, kw_only=True):
+class Namespaces(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which namespaces a child can create, by trial, and the inodes of our own.
 
     The keys are the names of /proc/self/ns: mnt, pid, ipc, uts, net, cgroup, time, user.
-    ``create`` is tried with the rights that we have; ``create_with_user`` inside a new user
-    namespace, as an unprivileged user would have to.
+    ``create`` is tried with the rights that we have; ``create_with_user`` together with a new user
+    namespace, as an unprivileged user would have to. ``user_steps`` are those from making one to
+    using a right over it, as far as they work: make, setgroups, uid_map, gid_map (our own ids as
+    0), rights, mount.
     """
 
     own: dict[str, int]
     create: dict[str, Trial]
     create_with_user: dict[str, Trial]
+    # Which of the kernel's file systems can be mounted in such namespaces: proc, sysfs, mqueue,
+    # devpts, and "sysfs ro" where sysfs can not. Empty: not tried.
+    mount: dict[str, Trial] = {}
+    mount_with_user: dict[str, Trial] = {}
+    user_steps: dict[str, Trial] = {}
+    chrooted: bool = False  # our root is seen not to be that of the mount namespace
 
 
 class CgroupMode(StrEnum):
@@ -142,7 +154,17 @@ class CgroupMode(StrEnum):
     V2 = "v2"
 
 
-class CgroupAbove(msgspec.Struct, frozen=True, kw_only=True):
+class CgroupRoom(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many cgroups more fit below one. Source: cgroup-v2.rst, "cgroup.max.descendants"."""
+
+    count: int | None = None  # None: no limit is in sight
+    file: str = ""  # the one whose limit it is
+
+
+NO_LIMIT = CgroupRoom()
+
+
+class CgroupAbove(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A cgroup of v2 above our own, in which one could be made beside ours."""
 
     directory: str
@@ -150,6 +172,7 @@ class CgroupAbove(msgspec.Struct, frozen=True, kw_only=True):
     enabled: tuple[str, ...]  # cgroup.subtree_control
     writable: bool  # as that of our own
     takes_controllers: bool  # it has no processes, or is the root of the hierarchy
+    room: CgroupRoom = NO_LIMIT
 
 
 class CgroupHierarchy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -164,16 +187,32 @@ class CgroupHierarchy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     enabled: tuple[str, ...]  # v2: cgroup.subtree_control; v1: the same as controllers
     processes: int | None  # how many processes are in our own cgroup (v2 forbids inner ones)
     above: tuple[CgroupAbove, ...] = ()  # v2: nearest first, as far as one that has every limit
+    kind: str | None = None  # v2: cgroup.type of our own cgroup; empty at the hierarchy's root
+    unseen: int = 0  # v2: of the processes, those outside of our pid namespace: not ours to move
+    owner: int | None = None  # v2: the uid that our own cgroup belongs to
+    delegated: bool = False  # v2: who manages it marked it as ours to divide (user.delegate)
+    managed: bool = False  # v2: a systemd divides it
+    closed: tuple[str, ...] = ()  # v2: of the files that a delegate writes, those that we cannot
+    room: CgroupRoom = NO_LIMIT  # v2: below our own cgroup
 
 
-class Cgroup(msgspec.Struct, frozen=True, kw_only=True):
+class CgroupManager(msgspec.Struct, frozen=True, kw_only=True):
+    """The user's own systemd, which makes cgroups for who asks over its bus."""
+
+    directory: str  # its cgroup, which the machine's systemd delegated to it
+    controllers: tuple[str, ...]  # cgroup.controllers
+
+
+class Cgroup(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The cgroup hierarchies that are mounted here."""
 
     mode: CgroupMode
     hierarchies: tuple[CgroupHierarchy, ...]
+    first_namespace: bool | None = None  # whether we are in the cgroup namespace of the boot
+    manager: CgroupManager | None = None  # v2
 
 
-class Seccomp(msgspec.Struct, frozen=True, kw_only=True):
+class Seccomp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The filter on this process, and how it answers the system calls that a launch needs.
 
     A trial calls with arguments that cannot succeed, so that any other errno than ENOSYS and EPERM
@@ -183,6 +222,7 @@ class Seccomp(msgspec.Struct, frozen=True, kw_only=True):
     mode: int  # 0 none, 1 strict, 2 filter
     filters: int | None  # Seccomp_filters of /proc/self/status, since Linux 5.9
     syscalls: dict[str, Trial]
+    fallbacks: dict[str, Trial] = {}  # calls that libraries fall back from, and no launch needs
 
 
 class Lsm(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,8 +254,11 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
 
     ``overlay`` is an overlay over / with its upper layer in the state directory, ``overlay_tmpfs``
     one with its upper layer on a tmpfs, ``overlay_user`` one made in a new user namespace. There,
-    the kernel refuses a lower layer with mounts below it, as it would show what they cover; so the
-    last two are the same on a directory without mounts below it.
+    the kernel refuses a lower layer with mounts below it, as it would show what they cover; so two
+    more are the same on a directory without mounts below it. Overlays over a tmpfs (``bare``) tell
+    whether the kernel makes any, and ``full`` the mounts over which it makes none: they are
+    overlays over overlays. ``overlay_user_state`` is one in a new user namespace with its upper
+    layer in the state directory, ``reflink`` a file of / that shares its blocks with one there.
     """
 
     root_fstype: str
@@ -226,6 +269,13 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
     overlay_user: Trial
     overlay_tmpfs_directory: Trial | None = None
     overlay_user_directory: Trial | None = None
+    bare: Trial | None = None
+    bare_user: Trial | None = None
+    full: tuple[str, ...] = ()  # targets
+    full_user: tuple[str, ...] = ()
+    overlay_user_state: Trial | None = None
+    reflink: Trial | None = None
+    free_bytes: int | None = None  # of the file system of the state directory
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
@@ -272,7 +322,15 @@ class SubordinateIds(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
 
-class Tools(msgspec.Struct, frozen=True, kw_only=True):
+class MapTool(msgspec.Struct, frozen=True, kw_only=True):
+    """What gives newuidmap or newgidmap its rights, and what can take them away."""
+
+    setuid: int | None  # the owner, when the set-user-ID bit is set
+    file_permitted: int  # security.capability: the permitted mask; 0 without the attribute
+    nosuid: bool  # the mount that it lies on ignores both
+
+
+class Tools(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Programs of the outer environment that a launch may call; None when not found on PATH."""
 
     newuidmap: str | None
@@ -282,6 +340,11 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     slirp4netns: str | None
     subuid: tuple[SubordinateIds, ...]
     subgid: tuple[SubordinateIds, ...]
+    newuidmap_rights: MapTool | None = None  # None: not looked at, or not found
+    newgidmap_rights: MapTool | None = None
+    subordinate_notes: tuple[str, ...] = ()  # why a source of ranges was not, or not all, used
+    subordinate_shared: tuple[str, ...] = ()  # that another owner has ids of our ranges too
+    account: bool = True  # our uid has a name, which newuidmap asks for
 
 
 class EngineKind(StrEnum):
@@ -302,12 +365,63 @@ class EngineKind(StrEnum):
     UNKNOWN = "unknown"  # a container, by its namespaces or masks, of a maker that was not found
 
 
-class Engine(msgspec.Struct, frozen=True, kw_only=True):
+class EngineAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine says over its socket that it was told about our container."""
+
+    socket: str
+    privileged: bool
+    cap_add: tuple[str, ...]
+    cap_drop: tuple[str, ...]
+    security_opt: tuple[str, ...]
+    devices: tuple[str, ...]  # paths in the container
+    masked: int  # how many paths
+    userns: str
+    cgroupns: str
+    network: str
+    pid: str
+    read_only: bool
+
+
+class Engine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The engine around us, and what shows it (innermost first when several)."""
 
     kind: EngineKind
     evidence: tuple[str, ...]  # "file:line or path: what was seen"
     runner: str | None  # "gitlab", "github", … when the environment shows a CI runner
+    answer: EngineAnswer | None = None  # None: not asked, or nobody knows our container
+    sockets: tuple[str, ...] = ()  # "path: what it answered"; asked by doctor alone
+
+
+class Resolver(msgspec.Struct, frozen=True, kw_only=True):
+    """What a resolv.conf says. Source: resolv.conf(5)."""
+
+    nameservers: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+class Network(msgspec.Struct, frozen=True, kw_only=True):
+    """What a network of the container's own could be made with.
+
+    The programs are looked for where the system keeps its own, never on PATH.
+    """
+
+    owned: bool  # our network namespace belongs to our user namespace or to one in it
+    nft: str | None  # paths of programs
+    pasta: str | None
+    slirp4netns: str | None
+    # Checking a table as a container needs, and making a link in a new network namespace; None: no
+    # nft, or no right.
+    nftables: Trial | None
+    veth: Trial | None = None
+    forwarding: bool  # net.ipv4.ip_forward
+    forwarding_writable: bool
+    # nftables' chains that drop what is forwarded, unless their table lets our interfaces pass.
+    forward_drops: tuple[str, ...] = ()
+    first_free_port: int = 1024  # net.ipv4.ip_unprivileged_port_start
+    resolver: Resolver = Resolver()
+    # Where resolver is a stub on a loopback address: what the stub asks, as far as it is told.
+    upstream: Resolver = Resolver()
 
 
 class OuterEnvironment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -330,6 +444,7 @@ class OuterEnvironment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     limits: Limits | None = None
     tools: Tools | None = None
     engine: Engine | None = None
+    network: Network | None = None
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
@@ -344,6 +459,21 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     has_file_capabilities: bool = False  # the attribute exists, be it empty: it clears ambient too
 
 
+class TreeEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One name in a directory of a root: what it is, and how large."""
+
+    name: str
+    kind: str  # directory, file, link, other
+    size: int | None = None  # bytes, of a directory all below it; None: more than was counted
+
+
+class TreeDirectory(msgspec.Struct, frozen=True, kw_only=True):
+    """A directory of a root, as far as a root that is made of parts has to know it."""
+
+    path: str  # inside the root
+    entries: tuple[TreeEntry, ...] | None  # None: it may not be read
+
+
 class RootFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a launch needs to know of the root file system that it was given."""
 
@@ -351,3 +481,6 @@ class RootFacts(msgspec.Struct, frozen=True, kw_only=True):
     passwd: str | None  # text of /etc/passwd inside it; None when there is none
     group: str | None
     program: Program | None  # None when it was not found: the exec itself will tell
+    # The directories that a root of parts is made of, outer ones first; only where it is needed.
+    tree: tuple[TreeDirectory, ...] = ()
+    size: int | None = None  # bytes of all files on the root's own mount; None: not counted

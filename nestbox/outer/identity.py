@@ -7,9 +7,9 @@ from functools import cache
 
 from nestbox.errors import EnvironmentUnreadable
 from nestbox.kernel import procfs, syscalls
-from nestbox.kernel.namespaces import INITIAL_INODE
-from nestbox.outer.facts import Identity, IdMap, Kernel, Lsm, UserNamespace
-from nestbox.outer.sources import Sources, read_optional, read_proc
+from nestbox.kernel.namespaces import FLAG, INITIAL_INODE
+from nestbox.outer.facts import Identity, IdMap, Kernel, Lsm, Mount, UserNamespace
+from nestbox.outer.sources import Sources, read_optional, read_proc, unreadable
 
 _PARENTS_LIMIT = 32  # the kernel nests user namespaces at most this deep
 
@@ -51,7 +51,29 @@ def observe_kernel() -> Kernel:
         version=version,
         machine=uname.machine,
         boot_id=read_proc("/proc/sys/kernel/random/boot_id", _parse_boot_id),
+        namespaces=_kinds_of_namespaces(),
+        file_systems=_file_systems(),
     )
+
+
+def _file_systems() -> tuple[str, ...]:
+    """Return the file systems of the kernel, modules once they are loaded; empty if it hides them.
+
+    Source: proc_filesystems(5).
+    """
+    text = read_optional("/proc/filesystems")
+    return tuple(line.split()[-1] for line in text.splitlines() if line.strip()) if text else ()
+
+
+def _kinds_of_namespaces() -> tuple[str, ...]:
+    """Return the namespaces that this kernel has; a build of it can leave out most of them."""
+    directory = "/proc/thread-self/ns"
+    try:
+        os.stat(directory)
+    except OSError as error:
+        raise unreadable(directory, error) from error
+    # By name: who has given up root may not list it until its next exec (proc(5), "dumpable").
+    return tuple(name for name in FLAG if os.path.lexists(f"{directory}/{name}"))
 
 
 def observe_identity(sources: Sources) -> Identity:
@@ -134,6 +156,23 @@ def observe_user_namespace() -> UserNamespace:
         gid_map=read_proc("/proc/thread-self/gid_map", _parse_map),
         setgroups_denied=read_optional("/proc/thread-self/setgroups") == "deny",
     )
+
+
+def is_chrooted(mounts: tuple[Mount, ...]) -> bool:
+    """Return whether it shows that our root directory is not the root of our mount namespace.
+
+    It shows where no mount is at /, or where the first process has another root in the same
+    namespace; a chroot into a mount shows to none but root. Source: chroot(2).
+    """
+    if not any(mount.target == "/" for mount in mounts):
+        return True
+    try:
+        if os.stat("/proc/1/ns/mnt").st_ino != os.stat("/proc/thread-self/ns/mnt").st_ino:
+            return False
+        first, own = os.stat("/proc/1/root"), os.stat("/")
+    except OSError:
+        return False
+    return (first.st_dev, first.st_ino) != (own.st_dev, own.st_ino)
 
 
 _INFERRED = (  # where securityfs is not mounted: a file that only this module makes

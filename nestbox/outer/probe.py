@@ -18,13 +18,14 @@ from nestbox.outer import facts
 from nestbox.outer.cgroups import observe_cgroup
 from nestbox.outer.facts import OuterEnvironment, Subject
 from nestbox.outer.identity import (
+    is_chrooted,
     observe_identity,
     observe_kernel,
     observe_lsm,
     observe_user_namespace,
 )
 from nestbox.outer.rights import observe_capabilities
-from nestbox.outer.sources import Sources, unreadable
+from nestbox.outer.sources import Sources, require_proc, unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Observation:
     @cached_property
     def cgroup(self) -> facts.Cgroup:
         """The cgroup hierarchies and our place in them."""
-        return observe_cgroup(self._sources)
+        return observe_cgroup(self._sources, self._environment)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -121,8 +122,16 @@ class Observation:
     def namespaces(self) -> facts.Namespaces:
         """Our namespaces, and which a child can create."""
         create, create_with_user = self.trials.namespaces()
+        # The first user namespace is never refused a proc or sysfs of its own.
+        mount = {} if self.user_namespace.initial else self.trials.mounts(in_user_namespace=False)
         return facts.Namespaces(
-            own=self.own_namespaces, create=create, create_with_user=create_with_user
+            own=self.own_namespaces,
+            create=create,
+            create_with_user=create_with_user,
+            mount=mount,
+            mount_with_user=self.trials.mounts(in_user_namespace=True),
+            user_steps=self.trials.user_steps(),
+            chrooted=is_chrooted(self._sources.mounts),
         )
 
     @cached_property
@@ -131,10 +140,13 @@ class Observation:
         status = self._sources.status
         holds_setgid = self.capabilities.sets.effective >> BY_NAME["CAP_SETGID"] & 1 == 1
         can_setgroups = holds_setgid and not self.user_namespace.setgroups_denied
+        tried = self.trials.syscalls(can_setgroups=can_setgroups)
+        fallbacks = self.trials.fallbacks(tried)
         return facts.Seccomp(
             mode=status.seccomp or 0,
             filters=status.seccomp_filters,
-            syscalls=self.trials.syscalls(can_setgroups=can_setgroups),
+            syscalls={name: trial for name, trial in tried.items() if name not in fallbacks},
+            fallbacks=fallbacks,
         )
 
     @cached_property
@@ -191,6 +203,16 @@ class Observation:
 
         return identify(read_clues(self._sources, self.own_namespaces, self._environment))
 
+    @cached_property
+    def network(self) -> facts.Network:
+        """What a network of the container's own could be made with."""
+        from nestbox.outer.network import observe_network
+
+        held = self.capabilities.sets.effective
+        return observe_network(
+            administrator=held >> BY_NAME["CAP_NET_ADMIN"] & 1 == 1, tried=self.trials.network
+        )
+
     def save_trials(self) -> None:
         """Keep what was tried, if anything was."""
         if "trials" in self.__dict__:
@@ -231,6 +253,8 @@ def extend(
 
     Arguments and errors are those of observe().
     """
+    if known.kernel is None:
+        require_proc()
     observation = _continued(
         known,
         Observation(

@@ -10,6 +10,7 @@ from nestbox.outer.sources import Sources, sets_of, unreadable
 
 _STATUS = "/proc/thread-self/status"
 _LAST = "/proc/sys/kernel/cap_last_cap"
+_FILTER = 2  # SECCOMP_MODE_FILTER
 _WHAT = "cannot tell which capabilities this process has"
 
 
@@ -69,6 +70,7 @@ def compare(status: procfs.Status, kernel: syscalls.ThreadRights) -> Capabilitie
         last=kernel.last,
         securebits=kernel.securebits,
         no_new_privs=kernel.no_new_privs,
+        filtered=status.seccomp == _FILTER,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from nestbox.errors import EnvironmentUnreadable
 from nestbox.kernel import procfs, reading
+from nestbox.kernel.proc_marks import has_marks_of_proc
 from nestbox.outer.facts import CapabilitySets, Mount
 
 _Value = TypeVar("_Value")
@@ -44,6 +45,31 @@ def read_proc(path: str, parse: Callable[[bytes], _Value]) -> _Value:
         return parse(reading.read_proc(path))
     except (OSError, procfs.MalformedText) as error:
         raise unreadable(path, error) from error
+
+
+def require_proc() -> None:
+    """Make sure that /proc answers, before anything is read from it.
+
+    What has not the outward marks of the kernel's own is read by a child first, for which there is
+    a time limit: a file system of a server can hold who looks at it for ever.
+
+    Raises:
+        EnvironmentUnreadable: it does not answer.
+    """
+    try:
+        if has_marks_of_proc("/proc"):
+            return
+    except OSError as error:
+        raise unreadable("/proc", error) from error
+    from nestbox.kernel.trials import LIMIT_MS, try_read
+
+    if try_read("/proc/thread-self/status") == "TIMEOUT":
+        raise EnvironmentUnreadable(
+            "cannot observe the outer environment from /proc",
+            cause=f"a read did not end within {LIMIT_MS / 1000:g} seconds: it is no proc file "
+            "system, or its server hangs",
+            remedy=_MOUNT_PROC,
+        )
 
 
 def read_optional(path: str) -> str | None:

@@ -6,8 +6,15 @@ import os
 import pwd
 import stat
 
-from nestbox.kernel import procfs, reading
-from nestbox.outer.facts import SubordinateIds, Tools
+from nestbox.outer.facts import MapTool, Tools
+from nestbox.outer.subordinate_ids import (
+    GID_FILE,
+    UID_FILE,
+    Ranges,
+    ask_name_service,
+    read_ranges,
+    uses_name_service,
+)
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -22,52 +29,75 @@ def find_program(name: str, search_path: str) -> str | None:
             regular = stat.S_ISREG(os.stat(path).st_mode)
         except OSError:
             continue
-        if regular and os.access(path, os.X_OK, effective_ids=True):
+        if regular and os.access(path, os.X_OK):
             return path
     return None
 
 
-def parse_subordinate_ids(text: bytes, owners: frozenset[str]) -> tuple[SubordinateIds, ...]:
-    """Return the ranges that belong to any of these names or numbers. Source: subuid(5).
+def observe_map_tool(path: str | None) -> MapTool | None:
+    """Return what gives newuidmap or newgidmap its rights; None without it.
 
-    Lines that do not have the form ``owner:first:count`` are passed over, as newuidmap does.
+    Source: execve(2), "Set-user-ID"; capabilities(7), "File capabilities"; mount(2), MS_NOSUID.
     """
-    ranges = []
-    for line in procfs.decode(text).splitlines():
-        fields = line.strip().split(":")
-        if len(fields) != 3 or fields[0] not in owners:
-            continue
-        if all(field.isascii() and field.isdigit() for field in fields[1:]):
-            ranges.append(SubordinateIds(first=int(fields[1]), count=int(fields[2])))
-    return tuple(ranges)
+    if path is None:
+        return None
+    from nestbox.outer.root import parse_file_capabilities
 
-
-def _owners(uid: int) -> frozenset[str]:
-    """Return what may stand for a user in /etc/subuid: the number, and the name if there is one."""
     try:
-        return frozenset({str(uid), pwd.getpwuid(uid).pw_name})
-    except KeyError:
-        return frozenset({str(uid)})
-
-
-def _ranges(path: str, owners: frozenset[str]) -> tuple[SubordinateIds, ...]:
-    """Return our ranges of a file, none when it cannot be read."""
-    try:
-        return parse_subordinate_ids(reading.read_file(path), owners)
+        facts = os.stat(path)
+        nosuid = bool(os.statvfs(path).f_flag & os.ST_NOSUID)
     except OSError:
-        return ()
+        return None
+    try:
+        found = parse_file_capabilities(os.getxattr(path, "security.capability"))
+    except OSError:
+        found = None
+    return MapTool(
+        setuid=facts.st_uid if facts.st_mode & stat.S_ISUID else None,
+        file_permitted=found[0] if found else 0,
+        nosuid=nosuid,
+    )
+
+
+def _account(uid: int) -> str | None:
+    """Return the name of a user, None for one without an entry in the user database."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return None
+
+
+def _subordinate_ids(path: str, uid: int, name: str | None) -> tuple[Ranges, Ranges]:
+    """Return the ranges of uids and gids, from the name service where that is in charge."""
+    program = find_program("getsubids", path) if name and uses_name_service() else None
+    if program is not None and name is not None:
+        return (
+            ask_name_service(program, name, groups=False),
+            ask_name_service(program, name, groups=True),
+        )
+    owners = frozenset({str(uid), name} if name else {str(uid)})
+    return read_ranges(UID_FILE, owners), read_ranges(GID_FILE, owners)
 
 
 def observe_tools(search_path: str | None = None) -> Tools:
     """Return the helper programs that are on the PATH (ours unless given) and our id ranges."""
     path = os.environ.get("PATH", DEFAULT_PATH) if search_path is None else search_path
-    owners = _owners(os.geteuid())
+    uid = os.geteuid()
+    name = _account(uid)
+    uids, gids = _subordinate_ids(path, uid, name)
+    newuidmap, newgidmap = find_program("newuidmap", path), find_program("newgidmap", path)
     return Tools(
-        newuidmap=find_program("newuidmap", path),
-        newgidmap=find_program("newgidmap", path),
-        fuse_overlayfs=find_program("fuse-overlayfs", path),
+        newuidmap=newuidmap,
+        newgidmap=newgidmap,
+        # It sees all of the root: whose PATH it is does not choose it.
+        fuse_overlayfs=find_program("fuse-overlayfs", DEFAULT_PATH),
         pasta=find_program("pasta", path),
         slirp4netns=find_program("slirp4netns", path),
-        subuid=_ranges("/etc/subuid", owners),
-        subgid=_ranges("/etc/subgid", owners),
+        subuid=uids.ranges,
+        subgid=gids.ranges,
+        newuidmap_rights=observe_map_tool(newuidmap),
+        newgidmap_rights=observe_map_tool(newgidmap),
+        subordinate_notes=(*uids.notes, *gids.notes),
+        subordinate_shared=(*uids.shared, *gids.shared),
+        account=name is not None,
     )

@@ -17,12 +17,20 @@ from typing import TypeVar
 
 import msgspec
 
-from nestbox.errors import EnvironmentUnreadable, reason
 from nestbox.kernel import reading
 from nestbox.kernel import trials as kernel
-from nestbox.kernel.namespaces import TABLE
+from nestbox.kernel.namespaces import FLAG, TABLE
 from nestbox.outer import derived
 from nestbox.outer.facts import Mount, Storage, Trial
+from nestbox.outer.overlays import (
+    Overlays,
+    Stack,
+    free_bytes,
+    stacked,
+    try_overlays,
+    try_stack,
+)
+from nestbox.outer.throwaway import in_child, make_private
 
 _Value = TypeVar("_Value")
 
@@ -31,17 +39,15 @@ _FILE_LIMIT_BYTES = 1 << 18
 
 # A directory that every environment has; a trial covers it in a mount namespace of its own.
 _COVERED = "/proc"
-_LOWER_CANDIDATES = ("/usr", "/etc", "/var", "/bin", "/opt")
 
 
-class Overlays(msgspec.Struct, frozen=True, kw_only=True):
-    """The overlay trials of one state directory."""
-
-    overlay: Trial
-    overlay_tmpfs: Trial
-    overlay_user: Trial
-    overlay_tmpfs_directory: Trial
-    overlay_user_directory: Trial
+# Type, the namespaces that it shows, and whether it is mounted read-only.
+_FRESH = {
+    "proc": ("proc", FLAG["pid"], False),
+    "sysfs": ("sysfs", FLAG["net"], False),
+    "mqueue": ("mqueue", FLAG["ipc"], False),
+    "devpts": ("devpts", 0, False),
+}
 
 
 class Outcomes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,9 +56,13 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     fingerprint: str
     create: dict[str, Trial] | None = None
     create_with_user: dict[str, Trial] | None = None
-    syscalls: dict[str, Trial] | None = None
+    user_steps: dict[str, Trial] | None = None
+    mount: dict[str, Trial] | None = None
+    mount_with_user: dict[str, Trial] | None = None
     mknod: Trial | None = None
+    network: dict[str, Trial] | None = None  # "veth" and "nftables"
     overlays: dict[str, Overlays] = {}  # by state directory
+    stacks: dict[str, Stack] = {}  # by number and device of a mount
 
 
 class Trials:
@@ -64,6 +74,7 @@ class Trials:
         self._path = os.path.join(self._directory, f"{fingerprint}.json")
         self._outcomes = _load(self._path, fingerprint) or Outcomes(fingerprint=fingerprint)
         self._changed = False
+        self._fresh: dict[str, dict[str, Trial]] = {}  # tried by this object
 
     def _keep(self, **outcomes: object) -> None:
         """Remember what was tried just now."""
@@ -71,25 +82,94 @@ class Trials:
         self._changed = True
 
     def namespaces(self) -> tuple[dict[str, Trial], dict[str, Trial]]:
-        """Return which namespaces can be made with our rights, and in a new user namespace."""
-        if self._outcomes.create is None or self._outcomes.create_with_user is None:
-            self._keep(
-                create=_try_namespaces(in_user_namespace=False),
-                create_with_user=_try_namespaces(in_user_namespace=True),
+        """Return which namespaces can be made with our rights, and with a new user namespace.
+
+        One that could not be made is tried again each time, unless a kernel without it, or a
+        capability, decided: a sysctl or a profile that stopped it may have been changed since, and
+        is no part of the fingerprint.
+        """
+        known = self._outcomes
+        create = self._tried(
+            "create",
+            known.create,
+            lambda: _try_namespaces(in_user_namespace=False),
+            final=frozenset({"EINVAL", "EPERM"}),
+        )
+        with_user = self._tried(
+            "create_with_user",
+            known.create_with_user,
+            lambda: _try_namespaces(in_user_namespace=True),
+        )
+        return create, with_user
+
+    def mounts(self, *, in_user_namespace: bool) -> dict[str, Trial]:
+        """Return which file systems of the kernel can be mounted, as `namespaces` are made.
+
+        One that could not be is tried again, as what covers the outer one may be gone.
+        """
+        name = "mount_with_user" if in_user_namespace else "mount"
+        known: dict[str, Trial] = getattr(self._outcomes, name) or {}
+        return self._tried(
+            name,
+            known or None,
+            lambda: _try_mounts(
+                in_user_namespace=in_user_namespace,
+                known={key: trial for key, trial in known.items() if trial.works},
+            ),
+            frozenset({"EINVAL", "ENODEV"}),
+        )
+
+    def user_steps(self) -> dict[str, Trial]:
+        """Return the steps to a user namespace of use, up to the first that fails."""
+        return self._tried(
+            "user_steps", self._outcomes.user_steps, lambda: _trials(kernel.try_user_steps)
+        )
+
+    def network(self, attempt: Callable[[], dict[str, Trial]]) -> dict[str, Trial]:
+        """Return what this kernel has of a link to a container; `attempt` asks it.
+
+        What it lacks is asked for again: a module may have been loaded since.
+        """
+        return self._tried("network", self._outcomes.network, attempt, frozenset())
+
+    def _tried(
+        self,
+        name: str,
+        known: dict[str, Trial] | None,
+        attempt: Callable[[], dict[str, Trial]],
+        final: frozenset[str] = frozenset({"EINVAL"}),
+    ) -> dict[str, Trial]:
+        """Return outcomes that are kept while each of them is good, or an error that is final."""
+        if name not in self._fresh:
+            good = known is not None and all(
+                trial.error is None or trial.error in final for trial in known.values()
             )
-        return self._outcomes.create or {}, self._outcomes.create_with_user or {}
+            self._fresh[name] = known if known is not None and good else attempt()
+            if self._fresh[name] != known:
+                self._keep(**{name: self._fresh[name]})
+        return self._fresh[name]
 
     def syscalls(self, *, can_setgroups: bool) -> dict[str, Trial]:
-        """Return how the system calls that a launch needs are answered."""
-        if self._outcomes.syscalls is None:
-            errors = _in_child(lambda: kernel.try_syscalls(can_setgroups=can_setgroups))
-            self._keep(syscalls={name: Trial(error=error) for name, error in errors.items()})
-        return self._outcomes.syscalls or {}
+        """Return how the system calls are answered that a launch needs, or libraries like.
+
+        Never kept: two filters can be alike in all that a fingerprint covers.
+        """
+        if "syscalls" not in self._fresh:
+            self._fresh["syscalls"] = _trials(
+                lambda: kernel.try_syscalls(can_setgroups=can_setgroups)
+            )
+        return self._fresh["syscalls"]
+
+    @staticmethod
+    def fallbacks(tried: dict[str, Trial]) -> dict[str, Trial]:
+        """Return the outcomes of the calls that no launch needs."""
+        names = kernel.fallback_names()
+        return {name: trial for name, trial in tried.items() if name in names}
 
     def mknod(self) -> Trial:
         """Return whether a device node can be made and opened."""
         if self._outcomes.mknod is None:
-            self._keep(mknod=Trial(error=_in_child(lambda: kernel.try_mknod(_COVERED))))
+            self._keep(mknod=Trial(error=in_child(lambda: kernel.try_mknod(_COVERED))))
         return self._outcomes.mknod or Trial(error=None)
 
     def storage(self, mounts: tuple[Mount, ...]) -> Storage:
@@ -97,8 +177,9 @@ class Trials:
         directory = self._state_directory
         overlays = self._outcomes.overlays.get(_text(directory))
         if overlays is None:
-            overlays = _try_overlays(directory, mounts)
+            overlays = try_overlays(directory, mounts)
             self._keep(overlays={**self._outcomes.overlays, _text(directory): overlays})
+        full, full_user = self._full(mounts, overlays)
         root = derived.mount_at(mounts, "/")
         state = derived.mount_at(mounts, os.path.realpath(directory))
         return Storage(
@@ -110,7 +191,33 @@ class Trials:
             overlay_user=overlays.overlay_user,
             overlay_tmpfs_directory=overlays.overlay_tmpfs_directory,
             overlay_user_directory=overlays.overlay_user_directory,
+            bare=overlays.bare,
+            bare_user=overlays.bare_user,
+            full=full,
+            full_user=full_user,
+            overlay_user_state=overlays.overlay_user_state,
+            reflink=overlays.reflink,
+            free_bytes=free_bytes(directory),
         )
+
+    def _full(
+        self, mounts: tuple[Mount, ...], overlays: Overlays
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the targets of the mounts over which no overlay can be made."""
+        full: list[str] = []
+        full_user: list[str] = []
+        for ones in stacked(mounts):
+            key = f"{ones[0].id} {ones[0].device}"
+            stack = self._outcomes.stacks.get(key)
+            if stack is None:
+                stack = try_stack(ones, mounts)
+                self._keep(stacks={**self._outcomes.stacks, key: stack})
+            targets = [mount.target for mount in ones]
+            if overlays.bare.works and not stack.own.works:
+                full += targets
+            if overlays.bare_user.works and not stack.user.works:
+                full_user += targets
+        return tuple(full), tuple(full_user)
 
     def save(self) -> None:
         """Write what is new to the file. A trial that took too long is tried again next time."""
@@ -126,96 +233,52 @@ def _text(path: str) -> str:
 
 def _all(outcomes: Outcomes) -> Iterable[Trial]:
     """Yield every trial of an environment."""
-    for group in (outcomes.create, outcomes.create_with_user, outcomes.syscalls):
+    for group in (
+        outcomes.create,
+        outcomes.create_with_user,
+        outcomes.user_steps,
+        outcomes.mount,
+        outcomes.mount_with_user,
+        outcomes.network,
+    ):
         yield from (group or {}).values()
     if outcomes.mknod is not None:
         yield outcomes.mknod
-    for overlays in outcomes.overlays.values():
-        yield from (getattr(overlays, name) for name in overlays.__struct_fields__)
+    for kind in (*outcomes.overlays.values(), *outcomes.stacks.values()):
+        yield from (getattr(kind, name) for name in kind.__struct_fields__)
 
 
-def _in_child(trial: Callable[[], _Value]) -> _Value:
-    """Return a trial's outcome. Raises EnvironmentUnreadable when no child can be made."""
-    try:
-        return trial()
-    except OSError as error:
-        raise EnvironmentUnreadable(
-            "cannot try in a child process what this environment allows",
-            cause=f"clone(2) answered: {reason(error)}",
-            remedy="let this process make another one: check the limits on processes",
-        ) from error
+def _trials(attempt: Callable[[], dict[str, str | None]]) -> dict[str, Trial]:
+    """Return the outcomes of several trials by name. Raises EnvironmentUnreadable."""
+    return {name: Trial(error=error) for name, error in in_child(attempt).items()}
 
 
 def _try_namespaces(*, in_user_namespace: bool) -> dict[str, Trial]:
     """Return by name whether each namespace can be made."""
 
     def error_of(flag: int) -> str | None:
-        return _in_child(lambda: kernel.try_unshare(flag, in_user_namespace=in_user_namespace))
+        return in_child(lambda: kernel.try_unshare(flag, in_user_namespace=in_user_namespace))
 
     return {row.name: Trial(error=error_of(row.flag)) for row in TABLE}
 
 
-def _directory_without_mounts(mounts: tuple[Mount, ...]) -> str:
-    """Return a directory of the root that has no mounts below it."""
-    for path in _LOWER_CANDIDATES:
-        plain = os.path.isdir(path) and not os.path.islink(path)
-        if plain and not derived.overmounts(mounts, path):
-            return path
-    return "/"
+def _try_mounts(*, in_user_namespace: bool, known: dict[str, Trial]) -> dict[str, Trial]:
+    """Return by name whether each file system of the kernel can be mounted, as far as not known."""
 
+    def tried(name: str, fstype: str, flags: int, readonly: bool) -> Trial:
+        return known.get(name) or Trial(
+            error=in_child(
+                lambda: kernel.try_fresh(
+                    fstype, flags, readonly=readonly, in_user_namespace=in_user_namespace
+                )
+            )
+        )
 
-def _try_overlays(directory: str, mounts: tuple[Mount, ...]) -> Overlays:
-    """Return whether each kind of overlay can be made."""
-
-    def over(lower: str, kind: kernel.Overlay) -> Trial:
-        return Trial(error=_in_child(lambda: kernel.try_overlay(lower, _COVERED, kind)))
-
-    plain = _directory_without_mounts(mounts)
-    return Overlays(
-        overlay=Trial(error=_try_overlay_in(directory)),
-        overlay_tmpfs=over("/", kernel.Overlay.TMPFS),
-        overlay_user=over("/", kernel.Overlay.USER),
-        overlay_tmpfs_directory=over(plain, kernel.Overlay.TMPFS),
-        overlay_user_directory=over(plain, kernel.Overlay.USER),
-    )
-
-
-def _try_overlay_in(directory: str) -> str | None:
-    """Return the error of an overlay whose upper layer is in a directory, which is left as it was.
-
-    What a killed trial left there is removed by the next one.
-    """
-    scratch = os.path.join(directory, f"trial-{get_native_id()}")
-    try:
-        _make_private(directory)
-        _remove_abandoned(directory)
-        for name in ("", "upper", "work"):
-            os.mkdir(os.path.join(scratch, name), 0o700)
-    except OSError as error:
-        _remove(scratch)
-        return kernel.error_name(error.errno or 0)
-    try:
-        return _in_child(lambda: kernel.try_overlay("/", scratch, kernel.Overlay.DIRECTORY))
-    finally:
-        _remove(scratch)
-
-
-def _remove_abandoned(directory: str) -> None:
-    """Remove the scratch directories of threads that are gone."""
-    for name in os.listdir(directory):
-        prefix, _, number = name.partition("-")
-        if prefix == "trial" and number.isdigit() and not os.path.exists(f"/proc/{number}"):
-            _remove(os.path.join(directory, name))
-
-
-def _remove(scratch: str) -> None:
-    """Remove a scratch directory: what was made, and what overlay makes in its work directory."""
-    with contextlib.suppress(OSError):
-        for name in os.listdir(os.path.join(scratch, "work")):
-            os.rmdir(os.path.join(scratch, "work", name))
-    for name in ("work", "upper", ""):
-        with contextlib.suppress(OSError):
-            os.rmdir(os.path.join(scratch, name))
+    found = {name: tried(name, *row) for name, row in _FRESH.items()}
+    if not found["sysfs"].works:
+        # A user namespace gets what is read-only outside in no other way.
+        found["sysfs ro"] = tried("sysfs ro", "sysfs", FLAG["net"], True)
+    return found
 
 
 def _load(path: str, fingerprint: str) -> Outcomes | None:
@@ -241,7 +304,8 @@ def _load(path: str, fingerprint: str) -> Outcomes | None:
 
 def _write(directory: str, path: str, text: bytes) -> None:
     """Replace a file as a whole. Raises OSError."""
-    _make_private(directory)
+    make_private(os.path.dirname(directory))
+    make_private(directory)
     temporary = f"{path}.{get_native_id()}"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
@@ -256,18 +320,6 @@ def _write(directory: str, path: str, text: bytes) -> None:
             os.unlink(temporary)
         raise
     _forget_old(directory)
-
-
-def _make_private(directory: str) -> None:
-    """Make a directory and those above it that are missing, for us alone. Raises OSError."""
-    try:
-        os.mkdir(directory, 0o700)
-    except FileExistsError:
-        return
-    except FileNotFoundError:
-        _make_private(os.path.dirname(directory))
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(directory, 0o700)
 
 
 def _forget_old(directory: str) -> None:

@@ -137,6 +137,37 @@ def test_a_namespace_that_can_be_made_is_made_in_the_child_only(in_user_namespac
     }
 
 
+def test_every_step_to_a_user_namespace_of_use_is_tried():
+    assert trials.try_user_steps() == dict.fromkeys(trials.USER_STEPS)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("before", "found"),
+    [
+        ("echo 0 > /proc/sys/user/max_user_namespaces", {"make": "ENOSPC"}),
+        ("echo 0 > /proc/sys/user/max_uts_namespaces", {"rights": "ENOSPC"}),
+        ("mount -o remount,bind,ro /proc", {"setgroups": "EROFS"}),
+    ],
+    ids=["make", "rights", "setgroups"],
+)
+def test_a_step_that_fails_is_named_and_ends_the_trial(before, found):
+    script = (
+        "from nestbox.kernel import trials; import msgspec, sys;"
+        "sys.stdout.buffer.write(msgspec.json.encode(trials.try_user_steps()))"
+    )
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
+         f'{before}; exec "$0" "$@"', sys.executable, "-c", script],
+        capture_output=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    tried = msgspec.json.decode(done.stdout)
+    assert {name: error for name, error in tried.items() if error} == found
+    assert list(tried) == list(trials.USER_STEPS[: len(tried)])
+
+
 def test_a_namespace_that_the_kernel_does_not_know_is_refused():
     assert trials.try_unshare(1, in_user_namespace=False) == "EINVAL"
 

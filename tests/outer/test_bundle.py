@@ -63,6 +63,16 @@ def test_a_user_namespace_is_told_with_its_maps() -> None:
     assert found.uid_map[0].outside == int(text[1])
 
 
+def test_a_user_namespace_that_denies_groups_is_told_as_such() -> None:
+    held = ["unshare", "--user", "--map-root-user", "sh", "-c", "echo up; read _"]
+    with subprocess.Popen(held, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        found = namespace(f"/proc/{process.pid}/ns/user")
+    assert found.setgroups_denied
+    assert found.uid_map
+
+
 def test_what_is_no_namespace(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert namespace(tmp_path / "pipe") == NamespaceFacts()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 
+import msgspec
 import pytest
 
+from nestbox.outer.cgroup_details import observe_details, room_below
+from nestbox.outer.cgroup_manager import observe_manager
 from nestbox.outer.cgroups import (
     directory_of,
     mode_of,
@@ -13,7 +16,7 @@ from nestbox.outer.cgroups import (
     observe_cgroup,
     v1_controllers,
 )
-from nestbox.outer.facts import CgroupMode, Mount
+from nestbox.outer.facts import CgroupManager, CgroupMode, CgroupRoom, Mount
 from nestbox.outer.sources import Sources
 
 
@@ -117,3 +120,101 @@ def test_no_hierarchy_is_found_twice():
     named = [hierarchy.controllers for hierarchy in hierarchies if hierarchy.version == 1]
     assert len(set(named)) == len(named)
     assert sum(hierarchy.version == 2 for hierarchy in hierarchies) <= 1
+
+
+def test_the_root_of_the_hierarchy_has_no_type_and_others_the_kernels(tmp_path):
+    top = _cgroup(tmp_path, "", root=True)
+    own = _cgroup(top / "own", "", "7\n0\n0\n")
+    details = observe_details(str(own), str(top))
+    assert (details["kind"], details["processes"], details["unseen"]) == ("domain", 3, 2)
+    assert details["owner"] == os.getuid()
+    assert observe_details(str(top), str(top))["kind"] == ""
+
+
+def test_a_file_that_a_delegate_needs_and_cannot_write_is_named(tmp_path):
+    own = _cgroup(tmp_path / "own", "")
+    (own / "cgroup.procs").unlink()
+    assert observe_details(str(own), str(tmp_path))["closed"] == ("cgroup.procs",)
+
+
+def test_a_mark_of_delegation_is_seen(tmp_path):
+    own = _cgroup(tmp_path / "own", "")
+    assert not observe_details(str(own), str(tmp_path))["delegated"]
+    try:
+        os.setxattr(own, "user.delegate", b"1")
+    except OSError as error:
+        pytest.skip(f"{tmp_path}: {error.strerror}")
+    assert observe_details(str(own), str(tmp_path))["delegated"]
+
+
+def test_what_a_systemd_divides_is_told_by_where_that_is_itself(tmp_path):
+    own = _cgroup(tmp_path / "own", "")
+    assert not observe_details(str(own), str(tmp_path))["managed"]
+    (own / "init.scope").mkdir()
+    assert observe_details(str(own), str(tmp_path))["managed"]
+
+
+def _limit(directory, descendants="max", depth="max", used=0):
+    (directory / "cgroup.max.descendants").write_text(f"{descendants}\n")
+    (directory / "cgroup.max.depth").write_text(f"{depth}\n")
+    (directory / "cgroup.stat").write_text(f"nr_descendants {used}\nnr_dying_descendants 0\n")
+
+
+def test_room_is_what_the_tightest_cgroup_above_leaves(tmp_path):
+    top = _cgroup(tmp_path, "", root=True)
+    middle, own = top / "middle", top / "middle/own"
+    for directory in (middle, own):
+        _limit(_cgroup(directory, ""))
+    assert room_below(str(own), str(top)) == CgroupRoom()
+    _limit(own, descendants=9, used=2)
+    _limit(middle, descendants=4, used=3)
+    assert room_below(str(own), str(top)) == CgroupRoom(
+        count=1, file=f"{middle}/cgroup.max.descendants"
+    )
+    _limit(middle, depth=2)
+    assert room_below(str(own), str(top)).count == 7
+    _limit(middle, depth=1)
+    assert room_below(str(own), str(top)) == CgroupRoom(count=0, file=f"{middle}/cgroup.max.depth")
+
+
+def test_a_threaded_cgroup_above_is_no_place_for_a_container(tmp_path):
+    top = _cgroup(tmp_path, "", root=True)
+    threaded = _cgroup(top / "threaded", "pids\n")
+    (threaded / "cgroup.type").write_text("threaded\n")
+    found = observe_above(_mount("/", str(top)), str(threaded / "own"))
+    assert [one.writable for one in found] == [False, True]
+
+
+def test_a_mount_that_another_one_covers_is_not_looked_at(tmp_path):
+    """What lies over it can be anything, a file system that never answers among others."""
+    lower = msgspec.structs.replace(_mount("/", str(tmp_path)), id=2, parent=1)
+    root = msgspec.structs.replace(_mount("/", "/", "ext4"), id=1, parent=0)
+    upper = msgspec.structs.replace(_mount("/", str(tmp_path), "fuse"), id=3, parent=2)
+    sources = Sources()
+    sources.__dict__["mounts"] = (root, lower, upper)
+    assert observe_cgroup(sources).mode is CgroupMode.NONE
+    assert observe_cgroup(sources).hierarchies == ()
+    sources.__dict__["mounts"] = (lower, upper)  # as after chroot(2), without the root
+    assert observe_cgroup(sources).mode is CgroupMode.NONE
+    for mounts in ((root, lower), (lower,)):
+        sources.__dict__["mounts"] = mounts
+        assert observe_cgroup(sources).mode is CgroupMode.V2
+
+
+def test_the_systemd_of_a_user_is_seen_by_its_bus_and_its_cgroup(tmp_path):
+    runtime = tmp_path / "runtime"
+    runtime.mkdir()
+    variables = {"XDG_RUNTIME_DIR": str(runtime)}
+    own = tmp_path / "user.slice/user-7.slice/user@7.service"
+    (own / "init.scope").mkdir(parents=True)
+    (own / "init.scope/cgroup.procs").write_text(f"{os.getpid()}\n")
+    (own / "cgroup.controllers").write_text("memory pids\n")
+    assert observe_manager(str(tmp_path), variables, uid=7) is None  # no bus
+    (runtime / "bus").touch()
+    found = observe_manager(str(tmp_path), variables, uid=7)
+    assert found == CgroupManager(directory=str(own), controllers=("memory", "pids"))
+    variables = {"DBUS_SESSION_BUS_ADDRESS": "unix:path=/run/bus"}
+    assert observe_manager(str(tmp_path), variables, uid=7) == found
+    assert observe_manager(str(tmp_path), variables, uid=8) is None
+    (own / "init.scope/cgroup.procs").write_text("0\n")  # of another pid namespace
+    assert observe_manager(str(tmp_path), variables, uid=7) is None

@@ -7,9 +7,9 @@ import resource
 
 import pytest
 
-from nestbox.outer.facts import Limit, Subject, SubordinateIds
+from nestbox.outer.facts import Limit, Subject
 from nestbox.outer.identity import apparmor_mode, parse_release
-from nestbox.outer.tools import find_program, parse_subordinate_ids
+from nestbox.outer.tools import find_program
 
 
 def test_limits_are_those_that_were_set(observe_under):
@@ -73,20 +73,6 @@ def test_a_directory_is_no_program(tmp_path):
     (tmp_path / "pasta").mkdir()
     assert find_program("pasta", str(tmp_path)) is None
     assert find_program("pasta", "") is None
-
-
-def test_subordinate_ids_are_those_of_the_name_and_of_the_number():
-    text = b"""alice:100000:65536
-bob:165536:65536
-1000:300000:10
-alice:broken:1
-alice:1:2:3
-alice:\xb2:1
-"""
-    assert parse_subordinate_ids(text, frozenset({"alice", "1000"})) == (
-        SubordinateIds(first=100000, count=65536),
-        SubordinateIds(first=300000, count=10),
-    )
 
 
 @pytest.mark.parametrize(

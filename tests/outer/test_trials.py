@@ -18,7 +18,7 @@ from nestbox.outer.trials import Outcomes, Trials
 from tests.users import another_user
 
 KEY = "0" * 32
-FORGED = {"mnt": Trial(error="EFORGED")}
+FORGED = {"mnt": Trial(error="EINVAL")}
 
 
 def _forge(directory, *, key=KEY, mode=0o600):
@@ -110,11 +110,35 @@ def test_parts_that_are_tried_later_are_added(tmp_path):
     namespaces = first.namespaces()
     first.save()
     second = Trials(str(tmp_path), KEY)
-    syscalls = second.syscalls(can_setgroups=False)
+    steps = second.user_steps()
     second.save()
-    third = Trials(str(tmp_path), KEY)
-    assert third.namespaces() == namespaces
-    assert third.syscalls(can_setgroups=True) == syscalls
+    outcomes = msgspec.json.decode((tmp_path / "facts" / f"{KEY}.json").read_bytes(), type=Outcomes)
+    assert (outcomes.create, outcomes.create_with_user) == namespaces
+    assert outcomes.user_steps == steps
+
+
+def test_what_failed_is_tried_again_since_a_sysctl_may_have_been_the_reason(tmp_path):
+    path = _forge(tmp_path)
+    failed = {"user": Trial(error="ENOSPC")}
+    path.write_bytes(
+        msgspec.json.encode(Outcomes(fingerprint=KEY, create=failed, create_with_user=failed))
+    )
+    create, with_user = Trials(str(tmp_path), KEY).namespaces()
+    assert failed not in (create, with_user)
+
+
+def test_a_filter_is_asked_each_time_since_two_can_look_alike(tmp_path):
+    first = Trials(str(tmp_path), KEY)
+    assert first.syscalls(can_setgroups=False)["clone"].works
+    first.save()
+    assert not (tmp_path / "facts").exists()
+
+
+def test_calls_that_no_launch_needs_are_told_apart(tmp_path):
+    trials = Trials(str(tmp_path), KEY)
+    found = trials.fallbacks(trials.syscalls(can_setgroups=False))
+    assert {"copy_file_range", "fchmodat2", "renameat2"} <= set(found)
+    assert not {"clone", "openat2", "mount"} & set(found)
 
 
 def test_a_trial_that_took_too_long_is_not_remembered(tmp_path):
@@ -249,3 +273,23 @@ def test_a_limit_on_processes_is_an_error_in_words():
     )
     assert "EnvironmentUnreadable: cannot try in a child process" in done.stderr
     assert "resource temporarily unavailable" in done.stderr
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("in_user_namespace", [False, True])
+def test_the_kernel_s_file_systems_are_mounted_by_way_of_trial(tmp_path, in_user_namespace):
+    found = Trials(str(tmp_path), "f").mounts(in_user_namespace=in_user_namespace)
+    assert {"proc", "sysfs", "mqueue", "devpts"} <= {*found}
+    assert ("sysfs ro" in found) == (not found["sysfs"].works)
+
+
+@pytest.mark.root
+def test_a_file_system_that_could_not_be_mounted_is_tried_again(tmp_path):
+    """What covers the outer one may be gone, which no fingerprint tells."""
+    denied = {"proc": Trial(error="EPERM")}
+    trials = Trials(str(tmp_path), "f")
+    trials._keep(mount_with_user=denied, mount={"proc": Trial(error=None)})
+    trials.save()
+    again = Trials(str(tmp_path), "f")
+    assert {*again.mounts(in_user_namespace=True)} > {"proc"}
+    assert again.mounts(in_user_namespace=False) == {"proc": Trial(error=None)}
