@@ -176,6 +176,18 @@ KNOWN: dict[tuple[type[s.Step], int], tuple[str, str]] = {
     ),
     (s.CopyUp, errno.ENOSPC): ("the tmpfs is too small", "raise its size"),
     (s.CopyUp, errno.ELOOP): ("directories lie too deep in it", "leave out tmpcopyup"),
+    (s.MountFuse, EVERYTHING): (
+        "the kernel or what surrounds us does not allow file systems of FUSE",
+        "let the outer environment have /dev/fuse and the module fuse, or use --rootfs host:copy",
+    ),
+    (s.CopyTree, errno.ENOSPC): (
+        "there is no more space for the copy of the root",
+        "free some space, or choose another place with NESTBOX_STORAGE",
+    ),
+    (s.CopyTree, errno.ELOOP): (
+        "a directory became a link meanwhile, or directories lie too deep in it",
+        "run it again when nobody changes the root",
+    ),
     (s.Pivot, errno.EINVAL): (
         "the outer root cannot be exchanged, as that of an initramfs",
         "start the container without pivot_root (--no-pivot)",

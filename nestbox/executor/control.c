@@ -116,17 +116,20 @@ int op_receive(const struct plan *plan, const struct nb_step *step)
 	return 0;
 }
 
-/* For what the runtime alone may do to it: a user namespace has no right to map ids of the host. */
-int op_lend(const struct plan *plan, const struct nb_step *step)
+int lend(int fd)
 {
-	int fd = slots[step->num[0]];
-
-	(void)plan;
 	if (fd < 0) {
 		errno = EBADF;
 		return -1;
 	}
 	return send_report(NB_REPORT_SYNC, fd) < 0 ? -1 : receive_go(control, NULL);
+}
+
+/* For what the runtime alone may do to it: a user namespace has no right to map ids of the host. */
+int op_lend(const struct plan *plan, const struct nb_step *step)
+{
+	(void)plan;
+	return lend(slots[step->num[0]]);
 }
 
 /* The first process of a pid namespace dies of no signal that it does not handle. */

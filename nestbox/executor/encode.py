@@ -19,6 +19,7 @@ __all__ = [
     "FORKED",
     "LISTENER",
     "MAX_PAYLOAD",
+    "PRESERVED_FD",
     "REPORT_SIZE",
     "SETS",
     "SYNC",
@@ -69,6 +70,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     values: tuple[int, ...] = ()  # what its kind says; of SETS they are in sets
 
 
+PRESERVED_FD: Final = int(_abi.NB_PRESERVED_FD)  # the first that spawn's `preserved` become
 FAILED: Final = int(_abi.NB_REPORT_FAILED)
 SYNC: Final = int(_abi.NB_REPORT_SYNC)
 CONSOLE: Final = int(_abi.NB_REPORT_CONSOLE)

@@ -8,13 +8,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../kernel/close_from.h"
 #include "init.h"
 #include "syscalls.h"
 
@@ -70,6 +70,9 @@ static const struct operation operations[NB_OP_END] = {
 	[NB_OP_OPEN_TARGET] = { .run = op_open_target, .slots = { 1, 3 } },
 	[NB_OP_RECONFIGURE] = { .run = op_reconfigure, .list_count = { 2 }, .slots = { 1 } },
 	[NB_OP_COPY_UP] = { .run = op_copy_up, .slots = { 1, 2 } },
+	[NB_OP_COPY_TREE] = { .run = op_copy_tree },
+	[NB_OP_FUSE] = { .run = op_fuse, .slots = { 1 } },
+	[NB_OP_OLD_MOUNTS] = { .run = op_old_mounts },
 	[NB_OP_LEND] = { .run = op_lend, .slots = { 1 } },
 	[NB_OP_OLD_FS] = { .run = op_old_fs, .slots = { 1, 3 } },
 	[NB_OP_PRIVATE_PARENT] = { .run = op_private_parent },
@@ -226,7 +229,7 @@ int main(void)
 		signal(signal_number, SIG_DFL);
 	/* Neither may reach the container: a descriptor of the host is an escape. */
 	if (fcntl(NB_PLAN_FD, F_GETFD) < 0 || fcntl(NB_CONTROL_FD, F_GETFD) < 0 ||
-	    syscall(SYS_close_range, NB_PLAN_FD, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+	    close_from(NB_PLAN_FD, true) < 0)
 		return 2;
 	bytes = read_plan(&size);
 	if (!bytes)

@@ -24,7 +24,7 @@ op_function op_unshare, op_open_namespace, op_join, op_fork, op_time_offsets;
 op_function op_scheduler, op_io_priority, op_affinity, op_memory_policy, op_personality;
 op_function op_propagation, op_open_tree, op_new_fs, op_old_fs, op_set_attr, op_attach,
 	op_attach_root, op_keep_slot, op_open_dir, op_fchdir, op_open_target, op_reconfigure,
-	op_copy_up;
+	op_copy_up, op_copy_tree, op_fuse, op_old_mounts;
 op_function op_pivot, op_chroot, op_private_parent, op_uncover, op_chdir;
 op_function op_mkdir, op_make_file, op_mask, op_readonly, op_make_dirs, op_device, op_symlink;
 op_function op_console, op_own_streams;
@@ -55,8 +55,18 @@ extern struct nb_report report;
 /* The socket that reports are sent on: of the runtime that creates, then of the one that starts. */
 extern int control;
 
+/*
+ * Changes attributes and propagation of a mount, with AT_RECURSIVE of all below it. One that is
+ * not attached may be replaced by a copy of it.
+ */
+struct mount_attr;
+int change_mount(int *mount, bool attached, unsigned int flags, const struct mount_attr *change);
+
 /* Sends the report with this kind; fd is passed along unless it is negative. */
 int send_report(uint32_t kind, int fd);
+
+/* Reports a sync with this descriptor, and waits for go. */
+int lend(int fd);
 
 /* What came with the last go that had more than that to say. */
 struct payload {
@@ -83,6 +93,9 @@ int open_target(int root, const char *path, uint64_t how, uint32_t mode);
  */
 enum { NB_PATH_SIZE = 4096 };
 int open_parent(int base, const char *path, uint64_t how, char *buffer, const char **name);
+
+/* What stands for an owner without an id here. Source: proc_sys_fs(5), overflowuid. */
+enum { NB_OVERFLOW_ID = 65534 };
 
 /* Whether a text is one component; sets errno when it is not. */
 bool is_name(const char *name);

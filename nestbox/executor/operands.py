@@ -168,6 +168,15 @@ def _below(step: s.CopyUp, text: Text) -> _Operands:
     return (text.string(step.target),), (step.slot, step.base)
 
 
+def _copy_tree(step: s.CopyTree, text: Text) -> _Operands:
+    how = (
+        step.shallow * _abi.NB_COPY_SHALLOW
+        | step.lenient * _abi.NB_COPY_LENIENT
+        | step.plain * _abi.NB_COPY_PLAIN
+    )
+    return (text.string(step.source), text.string(step.target)), (how, step.limit)
+
+
 def _unshare(step: s.Unshare, _: Text) -> _Operands:
     return (), (namespace_flags(step.namespaces),)
 
@@ -191,7 +200,8 @@ def _rlimit(step: s.Rlimit, _: Text) -> _Operands:
 def _open_tree(step: s.OpenTree, text: Text) -> _Operands:
     kind = _FILE_TYPES[step.kind] if step.kind else 0
     device = os.makedev(step.major, step.minor) if step.kind else 0
-    return (text.string(step.path),), (step.slot, step.base, step.recursive, kind, device)
+    numbers = (step.slot, step.base, step.recursive, kind, device, step.straight)
+    return (text.string(step.path),), numbers
 
 
 def _new_fs(step: s.NewFs, text: Text) -> _Operands:
@@ -215,7 +225,8 @@ def _set_attr(step: s.SetAttr, _: Text) -> _Operands:
         # A value of the atime field can only be changed together with clearing the whole field.
         cleared |= ATIME_FIELD
     propagation = PROPAGATION[step.propagation] if step.propagation else 0
-    numbers = (step.slot, attribute_bits(step.attributes), cleared, propagation, step.recursive)
+    attributes = attribute_bits(step.attributes)
+    numbers = (step.slot, attributes, cleared, propagation, step.recursive, step.attached)
     return (), numbers
 
 
@@ -278,6 +289,7 @@ ENCODERS: dict[type[s.Step], tuple[int, _Encoder]] = {
     s.NewFs: (_abi.NB_OP_NEW_FS, _new_fs),
     s.OldFs: (_abi.NB_OP_OLD_FS, _old_fs),
     s.SetAttr: (_abi.NB_OP_SET_ATTR, _set_attr),
+    s.OldMounts: (_abi.NB_OP_OLD_MOUNTS, _nothing),
     s.Attach: (
         _abi.NB_OP_ATTACH,
         lambda x, t: ((t.string(x.target),), (x.slot, x.how, x.mode, x.base)),
@@ -289,6 +301,8 @@ ENCODERS: dict[type[s.Step], tuple[int, _Encoder]] = {
     ),
     s.Reconfigure: (_abi.NB_OP_RECONFIGURE, _reconfigure),
     s.CopyUp: (_abi.NB_OP_COPY_UP, _below),
+    s.MountFuse: (_abi.NB_OP_FUSE, lambda x, t: ((), (x.slot, attribute_bits(x.attributes)))),
+    s.CopyTree: (_abi.NB_OP_COPY_TREE, _copy_tree),
     s.PrivateParent: (_abi.NB_OP_PRIVATE_PARENT, _path),
     s.Uncover: (
         _abi.NB_OP_UNCOVER,
@@ -299,7 +313,10 @@ ENCODERS: dict[type[s.Step], tuple[int, _Encoder]] = {
         _abi.NB_OP_OPEN_DIR,
         lambda x, t: ((t.string(x.path),), (x.slot, _SYSTEMS[x.system])),
     ),
-    s.MakeDirectory: (_abi.NB_OP_MKDIR, lambda x, t: ((t.string(x.name),), (x.base, x.mode))),
+    s.MakeDirectory: (
+        _abi.NB_OP_MKDIR,
+        lambda x, t: ((t.string(x.name), t.string(x.like)), (x.base, x.mode, x.lenient)),
+    ),
     s.MakeFile: (
         _abi.NB_OP_MAKE_FILE,
         lambda x, t: ((t.string(x.name), t.string(x.text)), (x.base, x.mode)),

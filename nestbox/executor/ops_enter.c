@@ -16,8 +16,7 @@ static int set_propagation(int fd, unsigned int flags, uint64_t propagation)
 {
 	struct mount_attr change = { .propagation = propagation };
 
-	return (int)syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | flags, &change,
-			    sizeof(change));
+	return change_mount(&fd, true, flags, &change);
 }
 
 static int statx_of(int fd, const char *path, struct statx *info)

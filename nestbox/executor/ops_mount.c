@@ -23,12 +23,6 @@ int attach_at(int mount, int target)
 			    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
-static int set_attributes(int fd, unsigned int flags, const struct mount_attr *attributes)
-{
-	return (int)syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | flags, attributes,
-			    sizeof(*attributes));
-}
-
 int op_propagation(const struct plan *plan, const struct nb_step *step)
 {
 	struct mount_attr attributes = { .propagation = step->num[0] };
@@ -38,7 +32,7 @@ int op_propagation(const struct plan *plan, const struct nb_step *step)
 	(void)plan;
 	if (root < 0)
 		return -1;
-	result = set_attributes(root, step->num[1] ? AT_RECURSIVE : 0, &attributes);
+	result = change_mount(&root, true, step->num[1] ? AT_RECURSIVE : 0, &attributes);
 	close(root);
 	return result;
 }
@@ -53,10 +47,33 @@ static bool is_node(int fd, mode_t type, dev_t device)
 	return (info.st_mode & S_IFMT) == type && info.st_rdev == device;
 }
 
+/* Of a path that was looked at before, whose owner may have put a link into it since. */
+static int clone_straight(int base, const char *path, unsigned int flags)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_NO_SYMLINKS,
+	};
+	int place = (int)syscall(SYS_openat2, base, path, &how, sizeof(how));
+	struct stat info;
+	int fd = -1;
+
+	if (place < 0)
+		return -1;
+	if (fstat(place, &info) == 0 && S_ISLNK(info.st_mode))
+		errno = ELOOP;
+	else
+		fd = clone_tree(place, "", flags);
+	close(place);
+	return fd;
+}
+
 int op_open_tree(const struct plan *plan, const struct nb_step *step)
 {
 	int base = step->num[1] == NB_SLOT_NONE ? AT_FDCWD : slots[step->num[1]];
-	int fd = clone_tree(base, text(plan, step, 0), step->num[2] ? AT_RECURSIVE : 0);
+	unsigned int flags = step->num[2] ? AT_RECURSIVE : 0;
+	int fd = step->num[5] ? clone_straight(base, text(plan, step, 0), flags) :
+				clone_tree(base, text(plan, step, 0), flags);
 
 	if (fd < 0)
 		return -1;
@@ -190,7 +207,8 @@ int op_set_attr(const struct plan *plan, const struct nb_step *step)
 	};
 
 	(void)plan;
-	return set_attributes(slots[step->num[0]], step->num[4] ? AT_RECURSIVE : 0, &attributes);
+	return change_mount(&slots[step->num[0]], step->num[5], step->num[4] ? AT_RECURSIVE : 0,
+			    &attributes);
 }
 
 int op_attach(const struct plan *plan, const struct nb_step *step)

@@ -208,13 +208,32 @@ int op_make_dirs(const struct plan *plan, const struct nb_step *step)
 	return close(fd);
 }
 
+/* An owner that is not mapped here cannot be given: then it stays ours. */
+static int make_like(int parent, const char *name, const struct stat *info)
+{
+	if (fchownat(parent, name, info->st_uid, info->st_gid, AT_SYMLINK_NOFOLLOW) < 0 &&
+	    errno != EINVAL && errno != EPERM)
+		return -1;
+	return fchmodat(parent, name, info->st_mode & PERMISSION_MASK, 0);
+}
+
 int op_mkdir(const struct plan *plan, const struct nb_step *step)
 {
-	const char *name = text(plan, step, 0);
+	const char *name = text(plan, step, 0), *model = text(plan, step, 1);
+	int parent = slots[step->num[0]];
+	struct stat info;
 
-	if (!is_name(name) || mkdirat(slots[step->num[0]], name, 0700) < 0)
+	if (!is_name(name) || mkdirat(parent, name, 0700) < 0)
 		return -1;
-	return fchmodat(slots[step->num[0]], name, (mode_t)step->num[1] & PERMISSION_MASK, 0);
+	if (!*model)
+		return fchmodat(parent, name, (mode_t)step->num[1] & PERMISSION_MASK, 0);
+	if (lstat(model, &info) < 0)
+		return -1;
+	if (step->num[2] && info.st_uid == NB_OVERFLOW_ID)
+		info.st_uid = (uid_t)-1;
+	if (step->num[2] && info.st_gid == NB_OVERFLOW_ID)
+		info.st_gid = (gid_t)-1;
+	return make_like(parent, name, &info);
 }
 
 int op_make_file(const struct plan *plan, const struct nb_step *step)
@@ -237,12 +256,11 @@ int op_make_file(const struct plan *plan, const struct nb_step *step)
 	return close(fd);
 }
 
-static int protect(int tree, uint64_t attributes, uint64_t propagation)
+static int protect(int *tree, uint64_t attributes, uint64_t propagation)
 {
 	struct mount_attr change = { .attr_set = attributes, .propagation = propagation };
 
-	return (int)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &change,
-			    sizeof(change));
+	return change_mount(tree, false, AT_RECURSIVE, &change);
 }
 
 /* Covers a file with the null device and a directory with an empty one. */
@@ -260,7 +278,7 @@ int op_mask(const struct plan *plan, const struct nb_step *step)
 						clone_tree(slots[step->num[0]], "", 0);
 	if (cover >= 0) {
 		/* Private, so that nothing which is mounted over the outer node comes in over it. */
-		if (protect(cover, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+		if (protect(&cover, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
 			    MS_PRIVATE) == 0)
 			result = attach_at(cover, target);
 		close(cover);
@@ -279,7 +297,7 @@ int op_readonly(const struct plan *plan, const struct nb_step *step)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
 	copy = clone_tree(target, "", AT_RECURSIVE);
 	if (copy >= 0) {
-		if (protect(copy, MOUNT_ATTR_RDONLY, 0) == 0)
+		if (protect(&copy, MOUNT_ATTR_RDONLY, 0) == 0)
 			result = attach_at(copy, target);
 		close(copy);
 	}

@@ -54,6 +54,11 @@
 #define NB_TARGET_ON_PROC 4 /* the target may lie on a proc file system */
 #define NB_TARGET_OPTIONAL 8 /* a target that does not exist is no failure */
 
+/* What of a tree is copied; see NB_OP_COPY_TREE. */
+#define NB_COPY_SHALLOW 1 /* its files and links, and of its directories only the names */
+#define NB_COPY_LENIENT 2 /* what may not be read is left out */
+#define NB_COPY_PLAIN 4 /* without set-id bits and file capabilities */
+
 /* When the working directory is entered: it may be open to the container's user alone. */
 #define NB_CHDIR_NOW 0
 #define NB_CHDIR_IF_ALLOWED 1 /* no right to it is no failure yet */
@@ -85,18 +90,22 @@ enum nb_op {
 
 	NB_OP_PROPAGATION = 20, /* of /; n0: MS_*, n1: and of everything below */
 	NB_OP_OPEN_TREE = 21, /* n0: slot, t0: path, n1: base slot or NONE, n2: recursive,
-	                         n3: type the file must have, 0 for any, n4: its device */
+	                         n3: type the file must have, 0 for any, n4: its device,
+	                         n5: no component of the path may be a link */
 	NB_OP_NEW_FS =
 		22, /* n0: slot, t0: type, t1: list of n1 keys and values, n2: MOUNT_ATTR_*; t2: a
 	           directory below n3: slot whose mode its root gets, or empty */
-	NB_OP_SET_ATTR = 23, /* n0: slot, n1: set, n2: clear, n3: MS_* propagation, n4: recursive */
+	NB_OP_SET_ATTR = 23, /* n0: slot, n1: set, n2: clear, n3: MS_* propagation, n4: recursive,
+	                        n5: it is attached */
 	NB_OP_ATTACH = 24, /* n0: slot, t0: target, n1: NB_TARGET_*, n2: mode of what is made,
 	                      n3: slot of its / */
 	NB_OP_ATTACH_ROOT = 25, /* n0: slot, t0: where in the outer tree */
 	NB_OP_KEEP_SLOT = 26, /* n0: from, n1: to */
 	NB_OP_OPEN_DIR = 27, /* n0: slot, t0: path in the outer environment, n1: magic of the file
 	                        system whose root it must be, 0 for any */
-	NB_OP_MKDIR = 28, /* n0: base slot, t0: name, n1: mode */
+	NB_OP_MKDIR = 28, /* n0: base slot, t0: name, n1: mode; t1: a directory of the outer tree
+	                     whose owner and mode it gets, or empty; n2: one without an id here is not
+	                     given to who has the id that stands for none */
 	NB_OP_MAKE_FILE = 29, /* n0: base slot, t0: name, t1: text, n1: mode */
 	NB_OP_FCHDIR = 30, /* n0: slot */
 	NB_OP_MASK = 31, /* t0: path, n0: slot of the null device, n1: base slot of "empty",
@@ -120,6 +129,14 @@ enum nb_op {
 		43, /* t0: mount in the outer tree to unmount, n0: slot of "empty" to cover it
 	                       with where it is locked or n1 is set */
 	NB_OP_CHROOT = 44, /* NB_SLOT_ROOT becomes / of the process; n0: it is moved over / first */
+	NB_OP_COPY_TREE = 45, /* t0: directory of the outer tree, t1: target below NB_SLOT_ROOT,
+	                         n0: NB_COPY_*, n1: bytes of a file above which it is left out, 0 for
+	                         none */
+	NB_OP_FUSE =
+		48, /* n0: slot, n1: MOUNT_ATTR_*; as NB_OP_LEND with the descriptor of /dev/fuse,
+	                    whose program the runtime starts */
+	NB_OP_OLD_MOUNTS =
+		49, /* from here on mounts are changed by mount(2), as before Linux 5.12 */
 	NB_OP_LEND = 47, /* n0: slot; report NB_REPORT_SYNC with its descriptor, wait for go */
 	NB_OP_OLD_FS =
 		46, /* as NB_OP_NEW_FS by mount(2), for values that fsconfig(2) does not take;

@@ -28,6 +28,7 @@ from nestbox.plan.steps import (
     SLOT_PROC,
     SLOT_PTS,
     SLOT_ROOT,
+    SYNC_NETWORK,
     SYNC_NETWORK_DEVICES,
     SYNC_RUNTIME_HOOKS,
     SYNC_TERMINAL,
@@ -45,6 +46,7 @@ from nestbox.plan.steps import (
     MakeDirectories,
     Mask,
     NewFs,
+    OldMounts,
     OpenDirectory,
     OpenTarget,
     ParentDeath,
@@ -93,10 +95,12 @@ def compile_plan(
         *_start(launch),
         *program_steps(process, launch.capabilities, seccomp, last_capability, launch.start_hooks),
     )
-    return LaunchPlan(namespaces=made_at_clone(launch), steps=steps)
+    return LaunchPlan(namespaces=made_at_clone(launch), steps=steps, plain_clone=launch.plain_clone)
 
 
 def _before_mounts(launch: LaunchSpec, foreground: bool) -> Iterator[Step]:
+    if launch.old_mounts:
+        yield OldMounts()
     yield from namespace_steps(launch)
     if foreground:
         yield ParentDeath(signal=SIGKILL)
@@ -154,13 +158,12 @@ def _inside(launch: LaunchSpec) -> Iterator[Step]:
         yield from _terminal(launch)
     else:
         yield Session()
-    uts = "uts" in launch.namespaces or any(x.namespace == "uts" for x in launch.joined)
-    if launch.hostname is not None and uts:
-        yield Hostname(name=launch.hostname)
-    if launch.domainname is not None and uts:
-        yield Domainname(name=launch.domainname)
+    yield from _names(launch)
     if launch.loopback:
         yield Loopback()
+    if launch.network is not None:
+        # Before the sysctls, some of which are of each interface that is there.
+        yield Sync(reason=SYNC_NETWORK)
     # Before the proc mount is covered and made read-only.
     proc = _proc_slot(launch)
     for name, value in launch.sysctls:
@@ -177,7 +180,17 @@ def _inside(launch: LaunchSpec) -> Iterator[Step]:
     # Last: until here targets of mounts may have to be made.
     yield from remount_steps(launch)
     if launch.root.readonly:
-        yield SetAttr(slot=SLOT_ROOT, attributes=("ro",))
+        yield SetAttr(slot=SLOT_ROOT, attributes=("ro",), attached=True)
+
+
+def _names(launch: LaunchSpec) -> Iterator[Step]:
+    """Yield the steps that name the container, where that does not name the outer machine."""
+    if not ("uts" in launch.namespaces or any(x.namespace == "uts" for x in launch.joined)):
+        return
+    if launch.hostname is not None:
+        yield Hostname(name=launch.hostname)
+    if launch.domainname is not None:
+        yield Domainname(name=launch.domainname)
 
 
 def _terminal(launch: LaunchSpec) -> Iterator[Step]:

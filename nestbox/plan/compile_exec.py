@@ -61,7 +61,7 @@ def compile_exec(
         FindProgram(name=process.argv[0], candidates=process.candidates),
         *program_steps(process, spec.capabilities, seccomp, last_capability),
     )
-    return LaunchPlan(namespaces=(), steps=steps)
+    return LaunchPlan(namespaces=(), steps=steps, plain_clone=spec.plain_clone)
 
 
 def _enter(spec: ExecSpec, foreground: bool, wait_for_cgroup: bool) -> Iterator[Step]:

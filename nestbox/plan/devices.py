@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from nestbox.plan.places import attached_at, place_of
 from nestbox.plan.steps import (
     SLOT_NEW,
+    SLOT_NONE,
+    SLOT_SCRATCH,
     TARGET_MAKE,
     TARGET_NO_SYMLINKS,
     Attach,
@@ -52,27 +54,35 @@ def _link(launch: LaunchSpec, target: str, value: str) -> Iterator[Step]:
 
 def _device(launch: LaunchSpec, device: DeviceSpec) -> Iterator[Step]:
     base, target = place_of(launch.mounts, device.target)
-    if device.source is None:
-        yield MakeDevice(
-            name=target,
-            kind=device.kind,
-            major=device.major,
-            minor=device.minor,
-            mode=device.mode,
-            uid=device.uid,
-            gid=device.gid,
-            base=base,
-        )
+    if device.source is None and not device.lent:
+        yield _made(device, target, base)
         return
+    name, source = device.target.rpartition("/")[2], device.source
+    if source is None:
+        yield _made(device, name, SLOT_SCRATCH)
     yield OpenTree(
         slot=SLOT_NEW,
-        path=device.source,
+        path=source or name,
         kind=device.kind,
         major=device.major,
         minor=device.minor,
+        base=SLOT_NONE if source else SLOT_SCRATCH,
     )
-    # Read-only, since the inode is the outer one: a device can be written all the same, but its
+    # Read-only, since the inode may be the outer one: a device can be written all the same, but its
     # owner and mode cannot be changed.
     yield SetAttr(slot=SLOT_NEW, attributes=("ro", "nosuid", "noexec"), propagation="private")
     how = TARGET_MAKE | TARGET_NO_SYMLINKS
     yield Attach(slot=SLOT_NEW, target=target, how=how, mode=0o666, base=base)
+
+
+def _made(device: DeviceSpec, name: str, base: int) -> MakeDevice:
+    return MakeDevice(
+        name=name,
+        kind=device.kind,
+        major=device.major,
+        minor=device.minor,
+        mode=device.mode,
+        uid=device.uid,
+        gid=device.gid,
+        base=base,
+    )

@@ -16,6 +16,7 @@ from nestbox.plan.steps import (
     SLOT_SCRATCH,
     SLOT_SYS,
     SYNC_CGROUP,
+    SYNC_LEAF,
     TARGET_MAKE,
     TARGET_NO_SYMLINKS,
     TARGET_ON_PROC,
@@ -73,13 +74,16 @@ def _enter_cgroup(launch: LaunchSpec, wait_for_cgroup: bool) -> Iterator[Step]:
         yield Sync(reason=SYNC_CGROUP)
     if "cgroup" in launch.namespaces:
         yield Unshare(namespaces=("cgroup",))
+        if any(spec.divide for spec in launch.cgroups):
+            # Its namespace begins above the leaf.
+            yield Sync(reason=SYNC_LEAF)
 
 
 def remount_steps(launch: LaunchSpec) -> Iterator[Step]:
     """What becomes read-only when everything has been made in it."""
     for mount in launch.mounts:
         if mount.target == "/dev" and _is_closed_later(mount):
-            yield SetAttr(slot=SLOT_DEV, attributes=("ro",))
+            yield SetAttr(slot=SLOT_DEV, attributes=("ro",), attached=True)
     for mount in launch.final_mounts:
         yield from _mount(mount, *place_of(launch.mounts, mount.target))
 
@@ -161,13 +165,14 @@ def _change(mount: MountSpec) -> Iterator[Step]:
     yield from _change_below(mount)
 
 
-def _change_below(mount: MountSpec) -> Iterator[Step]:
+def _change_below(mount: MountSpec, *, attached: bool = False) -> Iterator[Step]:
     if mount.attributes_below or mount.cleared_below:
         yield SetAttr(
             slot=SLOT_NEW,
             attributes=mount.attributes_below,
             cleared=mount.cleared_below,
             recursive=True,
+            attached=attached,
         )
 
 
@@ -223,5 +228,6 @@ def _remount(mount: MountSpec, base: int, target: str) -> Iterator[Step]:
         cleared=mount.cleared,
         propagation=mount.propagation,
         recursive=mount.recursive,
+        attached=True,
     )
-    yield from _change_below(mount)
+    yield from _change_below(mount, attached=True)

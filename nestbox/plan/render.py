@@ -12,7 +12,9 @@ from nestbox.plan import steps as s
 
 def render(plan: s.LaunchPlan) -> str:
     """Return the plan as numbered lines, the way the executor is started first."""
-    lines = [f"    clone executor into new namespaces: {' '.join(plan.namespaces) or 'none'}"]
+    how = ", by clone(2)" if plan.plain_clone else ""
+    names = " ".join(plan.namespaces) or "none"
+    lines = [f"    clone executor into new namespaces: {names}{how}"]
     lines += [f"{number:3} {describe(step)}" for number, step in enumerate(plan.steps)]
     return "\n".join(lines)
 
@@ -157,11 +159,16 @@ _DESCRIPTIONS: dict[type[s.Step], Callable[[Any], str]] = {
     s.NewFs: _new_fs,
     s.OldFs: lambda x: f"mount {x.source} as {x.fstype} ({_options(x.options)})",
     s.SetAttr: _set_attr,
+    s.OldMounts: lambda _: "change mounts by mount(2), in the scratch file system",
     s.Attach: lambda x: f"attach it at {_inside(x.base, x.target)}",
     s.AttachRoot: lambda x: f"attach {_slot(x.slot)} over {x.path}",
     s.OpenTarget: lambda x: f"open the mount at {_inside(x.base, x.target)} as {_slot(x.slot)}",
     s.Reconfigure: lambda x: f"change options of {_slot(x.slot)} ({_options(x.options)})",
     s.CopyUp: lambda x: f"copy what is in {_inside(x.base, x.target)} to {_slot(x.slot)}",
+    s.MountFuse: lambda x: f"mount fuse-overlayfs as {_slot(x.slot)}",
+    s.CopyTree: lambda x: (
+        f"copy {'the files of ' if x.shallow else ''}{x.source} to {x.target} of the root"
+    ),
     s.PrivateParent: lambda x: f"make the mount that holds {x.path} private",
     s.Uncover: lambda x: f"{'cover' if x.cover else 'unmount'} the outer {x.path}",
     s.KeepSlot: lambda x: f"keep it as {_slot(x.target)}",

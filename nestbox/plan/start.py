@@ -10,6 +10,7 @@ from nestbox.plan.process import score_steps
 from nestbox.plan.steps import (
     SLOT_NONE,
     SYNC_ID_MAPS,
+    SYNC_NETWORK_NAMESPACE,
     Dumpable,
     Fork,
     Ids,
@@ -49,6 +50,8 @@ def namespace_steps(launch: LaunchSpec) -> Iterator[Step]:
         return
     if "user" in launch.namespaces:
         yield from _map_ids(launch)
+    elif launch.network is not None:
+        yield Sync(reason=SYNC_NETWORK_NAMESPACE)
     # After the maps: /proc/PID/uid_map of a process that is not dumpable belongs to root.
     yield Dumpable(value=0)
     if launch.joined:
@@ -111,7 +114,20 @@ def _become_root(launch: LaunchSpec) -> Iterator[Step]:
 def _map_ids(launch: LaunchSpec) -> Iterator[Step]:
     # Without maps the executor has no ids, and nothing it makes would belong to anyone.
     yield Sync(reason=SYNC_ID_MAPS)
-    yield Ids(uid=0, gid=0, groups=None if launch.process.groups is None else ())
+    if launch.network is not None:
+        # Before the ids change, which closes our files in /proc to all but root.
+        yield Sync(reason=SYNC_NETWORK_NAMESPACE)
+    # Whoever made the namespace has every right over it, also where nobody in it is root.
+    yield Ids(
+        uid=_first_id(launch.uid_map),
+        gid=_first_id(launch.gid_map),
+        groups=None if launch.process.groups is None else (),
+    )
+
+
+def _first_id(rows: tuple[IdMap, ...]) -> int:
+    """Return the id inside with which a container is built: 0, or the lowest that exists."""
+    return min((row.inside for row in rows), default=0)
 
 
 def _joins_user(joined: tuple[JoinSpec, ...]) -> bool:

@@ -51,8 +51,13 @@ CHDIR_POSTPONED = 2
 # What the runtime does while the executor waits: the reasons of Sync.
 SYNC_ID_MAPS = "id maps"
 SYNC_CGROUP = "cgroup"
+SYNC_LEAF = "leaf of the cgroup"
 SYNC_TERMINAL = "terminal size"
+SYNC_FUSE = "root by FUSE"  # of the step MountFuse
 SYNC_NETWORK_DEVICES = "network devices"
+# First while the namespace can be opened by its owner, then where it has to be connected.
+SYNC_NETWORK_NAMESPACE = "network namespace"
+SYNC_NETWORK = "network"
 # Its answer brings the state of the container for the createContainer hooks that follow.
 SYNC_RUNTIME_HOOKS = "runtime hooks"
 
@@ -205,13 +210,15 @@ class Propagation(Step, frozen=True, kw_only=True):
 class OpenTree(Step, frozen=True, kw_only=True):
     """Take a detached copy of the tree at a path. Source: open_tree(2).
 
-    With ``kind`` "c" or "b" the file must still be that device.
+    With ``kind`` "c" or "b" the file must still be that device; ``straight`` refuses a path of
+    which a component has become a link.
     """
 
     slot: int
     path: str
     base: int = SLOT_NONE
     recursive: bool = False
+    straight: bool = False
     kind: str = ""
     major: int = 0
     minor: int = 0
@@ -246,6 +253,11 @@ class SetAttr(Step, frozen=True, kw_only=True):
     cleared: tuple[str, ...] = ()
     propagation: str = ""
     recursive: bool = False
+    attached: bool = False  # it lies where it belongs already
+
+
+class OldMounts(Step, frozen=True, kw_only=True):
+    """From here on mounts are changed as before Linux 5.12. Source: mount(2), MS_REMOUNT."""
 
 
 class Attach(Step, frozen=True, kw_only=True):
@@ -289,6 +301,28 @@ class CopyUp(Step, frozen=True, kw_only=True):
     base: int = SLOT_ROOT
 
 
+class MountFuse(Step, frozen=True, kw_only=True):
+    """Mount a FUSE file system, and hand /dev/fuse to the runtime, which starts its program."""
+
+    slot: int
+    attributes: tuple[str, ...] = ()
+
+
+class CopyTree(Step, frozen=True, kw_only=True):
+    """Copy a directory of the outer tree, and without ``shallow`` all below it, into the root.
+
+    Other mounts, devices and sockets are left out, with ``lenient`` what may not be read too, with
+    ``plain`` set-id bits and file capabilities, and files of more than ``limit`` bytes (0: none).
+    """
+
+    source: str
+    target: str
+    shallow: bool = False
+    lenient: bool = False
+    plain: bool = False
+    limit: int = 0
+
+
 class PrivateParent(Step, frozen=True, kw_only=True):
     """Keep what is attached below a path of the outer tree out of other namespaces."""
 
@@ -318,11 +352,17 @@ class OpenDirectory(Step, frozen=True, kw_only=True):
 
 
 class MakeDirectory(Step, frozen=True, kw_only=True):
-    """Make one directory directly below an open one."""
+    """Make one directory directly below an open one; ``like`` is one whose owner and mode it gets.
+
+    An owner without an id in our user namespace is not given to it, and where there may be such
+    (``lenient``) neither is nobody, who stands for them.
+    """
 
     base: int
     name: str
     mode: int
+    like: str = ""
+    lenient: bool = False
 
 
 class MakeFile(Step, frozen=True, kw_only=True):
@@ -538,8 +578,10 @@ class Exec(Step, frozen=True, kw_only=True):
 class LaunchPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Steps in the order of execution, the last one an Exec, and how the executor is started.
 
-    ``namespaces`` are those that clone3(2) makes together with the process.
+    ``namespaces`` are those that clone3(2) makes together with the process, or clone(2) where
+    ``plain_clone`` says so.
     """
 
     namespaces: tuple[str, ...]
     steps: tuple[Step, ...]
+    plain_clone: bool = False

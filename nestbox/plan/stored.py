@@ -28,6 +28,7 @@ def plan_from_json(data: bytes) -> LaunchPlan:
         return LaunchPlan(
             namespaces=msgspec.convert(plain["namespaces"], tuple[str, ...]),
             steps=msgspec.convert(plain["steps"], tuple[any_step, ...]),  # type: ignore[valid-type]
+            plain_clone=msgspec.convert(plain.get("plain_clone", False), bool),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"it is no plan: {error}") from error

@@ -31,25 +31,22 @@ class OverlayLayer(msgspec.Struct, frozen=True, kw_only=True):
     attributes: tuple[str, ...] = ()  # that the outer mount has, so that none is lost
 
 
-class RootSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """How the root is made: a bind of a directory, or overlays with a layer that is thrown away."""
+class CopySpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A directory of the outer tree that is copied to a path of the root, or its files alone."""
 
-    directory: str  # the directory that is bound, when there are no layers
-    layers: tuple[OverlayLayer, ...] = ()
-    upper: str | None = None  # directory for the upper layers; None puts them on a new tmpfs
-    readonly: bool = False
-    # Of the mounts of the launch before anything is mounted, and of the root at the end.
-    outer_propagation: str = "slave"
-    propagation: str = ""
-    readonly_below: tuple[str, ...] = ()  # mounts that come along with the directory, inside it
-    nodev: bool = (
-        True  # devices in the root cannot be opened; those of /dev are mounts of their own
-    )
-    nosuid: bool = False
-    user_namespace_options: bool = False  # overlay options "userxattr" of a user namespace
-    entry: str = "pivot"  # "pivot", "move" (--no-pivot: MS_MOVE and chroot) or "chroot" (no mnt ns)
-    # With "move": mounts of a whole proc or sysfs outside the root, which must not stay in reach.
-    uncovered: tuple[str, ...] = ()
+    source: str
+    target: str
+    shallow: bool = False
+    plain: bool = False  # without set-id bits and file capabilities: it lay on a nosuid mount
+    limit: int = 0  # bytes of a file above which it is left out; 0: none
+
+
+class FuseSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The program that shows the root as an overlay, and how."""
+
+    program: str  # fuse-overlayfs, absolute
+    user_namespace: bool  # it has to be in the container's, whose ids it tells
+    all_roots: bool = False  # every file is root's, as other owners have no id in the container
 
 
 class IdMapping(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +98,8 @@ class MountSpec(msgspec.Struct, frozen=True, kw_only=True):
     # The runtime opens it in the outer environment and hands it over: what a user namespace
     # cannot reach by itself.
     handed_over: bool = False
+    # A bind of a new directory that the runtime makes; the source is its name until then.
+    new_directory: bool = False
     label: str = ""  # SELinux context of the new file system
     mode: int | None = None  # of a directory that is made as the target; None: 0755
     inherit_mode: bool = False  # of a tmpfs: its root has the mode of the directory it covers
@@ -109,8 +108,40 @@ class MountSpec(msgspec.Struct, frozen=True, kw_only=True):
     )
 
 
+class RootSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How the root is made: a bind of a directory, or overlays with a layer that is thrown away."""
+
+    directory: str  # the directory that is bound, when there are no layers
+    layers: tuple[OverlayLayer, ...] = ()
+    upper: str | None = None  # directory for the upper layers; None puts them on a new tmpfs
+    # What the root itself is: "" (the directory, or its first layer), "tmpfs" or, in the directory
+    # for upper layers, "copy" (both filled by ``copies``), "fuse" (fuse-overlayfs).
+    base: str = ""
+    copies: tuple[CopySpec, ...] = ()
+    binds: tuple[MountSpec, ...] = ()  # beside the layers, where no layer can be made
+    fuse: FuseSpec | None = None
+    readonly: bool = False
+    # Of the mounts of the launch before anything is mounted, and of the root at the end.
+    outer_propagation: str = "slave"
+    propagation: str = ""
+    readonly_below: tuple[str, ...] = ()  # mounts that come along with the directory, inside it
+    nodev: bool = (
+        True  # devices in the root cannot be opened; those of /dev are mounts of their own
+    )
+    nosuid: bool = False
+    executable: bool = False  # programs of a directory can be executed that is on a noexec mount
+    lenient: bool = False  # a copy is made without what may not be read
+    user_namespace_options: bool = False  # overlay options "userxattr" of a user namespace
+    entry: str = "pivot"  # "pivot", "move" (--no-pivot: MS_MOVE and chroot) or "chroot" (no mnt ns)
+    # With "move": mounts of a whole proc or sysfs outside the root, which must not stay in reach.
+    uncovered: tuple[str, ...] = ()
+
+
 class DeviceSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One node of the container; bound from ``source`` unless made by mknod(2)."""
+    """One node of the container; bound from ``source`` unless made by mknod(2).
+
+    One that is ``lent`` is made where the container cannot reach, and bound from there.
+    """
 
     target: str
     source: str | None  # None: mknod with the numbers below
@@ -120,6 +151,7 @@ class DeviceSpec(msgspec.Struct, frozen=True, kw_only=True):
     mode: int = 0o666
     uid: int = 0
     gid: int = 0
+    lent: bool = False
 
 
 class CgroupSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +165,11 @@ class CgroupSpec(msgspec.Struct, frozen=True, kw_only=True):
     settings: tuple[tuple[str, str], ...]
     optional: tuple[tuple[str, str], ...] = ()  # then these, where the kernel has the file (swap)
     enable: tuple[str, ...] = ()  # v2 controllers to enable in the parent's cgroup.subtree_control
+    fill: bool = False  # v1 cpuset: it gets what its parent has, since it begins empty
+    # v2: the container's processes go to a leaf of it, so that it can divide what it has.
+    divide: bool = False
+    nest: bool = False  # v2: the processes of the parent go to a leaf of it first
+    scope: bool = False  # v2: the user's systemd makes it, when there is a process for it
 
 
 class SchedulerSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +201,26 @@ class HookSpec(msgspec.Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...]  # with the name in front; never empty
     environment: tuple[str, ...]
     timeout_seconds: int | None = None
+
+
+class PortSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A port of the outer environment that leads to one of the container."""
+
+    protocol: str  # "tcp" or "udp"
+    address: str  # of the outer environment; "" for all of them
+    outer: int  # 0: any that is free
+    inner: int
+
+
+class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How the runtime connects the container's network while the executor waits."""
+
+    rung: str  # "veth", "pasta" or "slirp4netns"
+    program: str  # nft for veth; else the one of the rung's name
+    ports: tuple[PortSpec, ...] = ()
+    turn_on_forwarding: bool = False  # net.ipv4.ip_forward of the outer network
+    from_loopback: bool = False  # of veth: the ports are those of 127.0.0.1 too
+    resolver: str = ""  # of pasta: the address that stands for the outer resolver
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,6 +262,8 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     mounts: tuple[MountSpec, ...]  # in order
     devices: tuple[DeviceSpec, ...]
     device_links: tuple[tuple[str, str], ...]  # (target, value): ("/dev/fd", "/proc/self/fd")
+    # Below which the container gets a directory of its own, that ends with it, for new volumes.
+    volumes: str | None = None
     # Remounts at the end, before the root becomes read-only: until then targets are made in them.
     final_mounts: tuple[MountSpec, ...] = ()
     uid_map: tuple[IdMap, ...] = ()
@@ -216,6 +275,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     hostname: str | None = None
     domainname: str | None = None
     loopback: bool = False  # bring up lo in the new network namespace
+    network: NetworkSpec | None = None
     joined: tuple[JoinSpec, ...] = ()
     time_offsets: tuple[tuple[str, int, int], ...] = ()  # clock, seconds, nanoseconds
     # Run by the executor: before the root is entered, and after `start` in the root.
@@ -229,6 +289,9 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     new_keyring: bool = False
     cgroups: tuple[CgroupSpec, ...] = ()
     seccomp: LinuxSeccomp | None = None
+    seccomp_shim: tuple[str, ...] = ()  # answered with ENOSYS before that filter is asked
+    plain_clone: bool = False  # clone(2) starts the executor, as clone3(2) is filtered
+    old_mounts: bool = False  # mount(2) changes mounts: there is no mount_setattr(2) yet
     files: tuple[
         tuple[str, str], ...
     ] = ()  # (target, text): /etc/hosts, /etc/hostname, resolv.conf
@@ -251,3 +314,4 @@ class ExecSpec(msgspec.Struct, frozen=True, kw_only=True):
     new_keyring: bool = False
     own_proc: bool = False  # as in LaunchSpec; else labels go through the container's /proc
     seccomp: LinuxSeccomp | None = None
+    plain_clone: bool = False

@@ -40,11 +40,13 @@ static void *map_once(void *at, size_t size, int protection, int flags, int fd, 
 #include "../../nestbox/executor/init.c"
 #undef main
 #include "../../nestbox/executor/control.c"
+#include "../../nestbox/executor/ops_attributes.c"
 #include "../../nestbox/executor/ops_console.c"
 #include "../../nestbox/executor/ops_copy.c"
 #include "../../nestbox/executor/ops_device.c"
 #include "../../nestbox/executor/ops_enter.c"
 #include "../../nestbox/executor/ops_exec.c"
+#include "../../nestbox/executor/ops_fuse.c"
 #include "../../nestbox/executor/ops_hook.c"
 #include "../../nestbox/executor/ops_mount.c"
 #include "../../nestbox/executor/ops_namespace.c"
@@ -52,6 +54,7 @@ static void *map_once(void *at, size_t size, int protection, int flags, int fd, 
 #include "../../nestbox/executor/ops_rights.c"
 #include "../../nestbox/executor/ops_root.c"
 #include "../../nestbox/executor/ops_sched.c"
+#include "../../nestbox/executor/ops_tree.c"
 
 /* What libFuzzer and the sanitizers themselves need, and nothing that could do harm. */
 static const unsigned short allowed[] = {

@@ -114,7 +114,7 @@ MALFORMED = {
     "a byte too many": plan_with(step(ABI.NB_OP_SESSION)) + b"\0",
     "text without an end": plan_with(step(ABI.NB_OP_SESSION), text=b"\0x"),
     "operation 0": plan_with(step(0)),
-    "an operation that is none": plan_with(step(49)),
+    "an operation that is none": plan_with(step(ABI.NB_OP_END - 1)),
     "an operation past the end": plan_with(step(ABI.NB_OP_END)),
     "a huge operation": plan_with(step(0xFFFFFFFF)),
     "text at its end": plan_with(step(ABI.NB_OP_HOSTNAME, (1,))),

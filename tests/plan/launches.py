@@ -10,6 +10,7 @@ from nestbox.plan.compile import compile_plan
 from nestbox.plan.compile_exec import compile_exec
 from nestbox.plan.steps import LaunchPlan, LoadSeccomp
 from nestbox.policy.launch_spec import (
+    CopySpec,
     DeviceSpec,
     ExecSpec,
     HookSpec,
@@ -18,6 +19,7 @@ from nestbox.policy.launch_spec import (
     LaunchSpec,
     MemoryPolicySpec,
     MountSpec,
+    NetworkSpec,
     OverlayLayer,
     ProcessSpec,
     RootSpec,
@@ -155,6 +157,7 @@ launches = st.builds(
     sysctls=st.just(PLAIN.sysctls) | st.just(()),
     hostname=st.none() | _words,
     loopback=st.booleans(),
+    network=st.none() | st.just(NetworkSpec(rung="veth", program="/usr/sbin/nft")),
     new_keyring=st.booleans(),
     files=st.just(PLAIN.files) | st.just(()),
 )
@@ -180,7 +183,11 @@ _rows = st.sampled_from(
 def _as_engine(launch: LaunchSpec, choice: dict[str, str], given: dict[str, object]) -> LaunchSpec:
     given = dict(given)
     process = msgspec.structs.replace(launch.process, init=False, **given.pop("process"))
-    root = msgspec.structs.replace(launch.root, layers=(), upper=None, **given.pop("root"))
+    root = msgspec.structs.replace(launch.root, layers=(), **given.pop("root"))
+    if root.base:
+        # A root that is made is one of `nestbox run`, which has no hooks and shares no mounts.
+        given |= {"create_hooks": (), "runtime_hooks": False}
+        root = msgspec.structs.replace(root, outer_propagation="slave")
     return msgspec.structs.replace(
         launch,
         namespaces=tuple(name for name, what in choice.items() if what == "new"),
@@ -216,6 +223,12 @@ _engine_roots = st.fixed_dictionaries(
         "outer_propagation": st.sampled_from(("slave", "rslave", "private", "rshared")),
         "propagation": st.sampled_from(("", "shared", "rslave", "unbindable")),
         "uncovered": st.just(("/proc", "/sys")),
+        "base": st.sampled_from(("", "", "tmpfs", "copy", "fuse")),
+        "upper": st.none() | st.just("/var/lib/nestbox/layers/x"),
+        "copies": st.just(()) | st.just((CopySpec(source="/a", target="/b", plain=True, limit=9),)),
+        "lenient": st.booleans(),
+        "binds": st.just(())
+        | st.just((MountSpec(fstype="bind", source="/a", target="/b", recursive=True),)),
     }
 )
 _engine_mounts = st.lists(

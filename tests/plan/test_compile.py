@@ -7,7 +7,14 @@ from hypothesis import assume, given
 
 from nestbox.plan import steps as s
 from nestbox.plan.compile import compile_plan
-from nestbox.plan.steps import SYNC_CGROUP, SYNC_ID_MAPS
+from nestbox.plan.steps import (
+    SYNC_CGROUP,
+    SYNC_ID_MAPS,
+    SYNC_LEAF,
+    SYNC_NETWORK,
+    SYNC_NETWORK_NAMESPACE,
+)
+from nestbox.policy.launch_spec import CgroupSpec
 from tests.plan.launches import FILTER, PLAIN, filters, launches, plan_of, plans
 
 
@@ -45,7 +52,8 @@ def test_id_maps_come_first_of_all_and_only_with_a_user_namespace(launch):
     waits = [x.reason for x in plan.steps if isinstance(x, s.Sync)]
     if "user" in launch.namespaces:
         assert plan.steps[0] == s.Sync(reason=SYNC_ID_MAPS)
-        assert isinstance(plan.steps[1], s.Ids)
+        # The network is opened in between.
+        assert isinstance(plan.steps[1 if launch.network is None else 2], s.Ids)
     assert waits.count(SYNC_ID_MAPS) == ("user" in launch.namespaces)
 
 
@@ -139,11 +147,30 @@ def test_masks_are_resolved_below_the_mounts_that_they_cover():
 @given(launches)
 def test_a_read_only_root_is_made_so_after_all_that_is_made_in_it(launch):
     plan = plan_of(launch)
-    ro = s.SetAttr(slot=s.SLOT_ROOT, attributes=("ro",))
+    ro = s.SetAttr(slot=s.SLOT_ROOT, attributes=("ro",), attached=True)
     assert (ro in plan.steps) == launch.root.readonly
     if launch.root.readonly:
         made = places(plan, s.Attach, s.MakeDirectories, s.Console)
         assert max(made) < plan.steps.index(ro) < only(plan, s.Pivot)
+
+
+@given(launches)
+def test_a_detached_mount_is_changed_when_there_is_a_place_to_do_it_in_the_old_way(launch):
+    plan = plan_of(msgspec.structs.replace(launch, old_mounts=True))
+    assert only(plan, s.OldMounts) == 0
+    scratch = s.AttachRoot(slot=s.SLOT_SCRATCH, path="/")
+    attached = [
+        number
+        for number, step in enumerate(plan.steps)
+        if isinstance(step, s.AttachRoot) and step.slot == scratch.slot
+    ]
+    changes = [
+        number
+        for number, step in enumerate(plan.steps)
+        if isinstance(step, s.SetAttr) and not step.attached
+    ]
+    if launch.root.entry != "chroot":
+        assert all(number > attached[0] for number in changes)
 
 
 @given(launches)
@@ -245,6 +272,17 @@ def test_the_cgroup_is_entered_before_its_namespace_is_made(launch):
 
 
 @given(launches)
+def test_a_leaf_of_the_cgroup_is_entered_when_its_namespace_begins_above(launch):
+    divided = CgroupSpec(version=2, parent="/sys/fs/cgroup", settings=(), divide=True)
+    plan = plan_of(msgspec.structs.replace(launch, cgroups=(divided,)))
+    leaves = [i for i, x in enumerate(plan.steps) if x == s.Sync(reason=SYNC_LEAF)]
+    assert leaves == [place + 1 for place in places(plan, s.Unshare)]
+    plain = msgspec.structs.replace(divided, divide=False)
+    plan = plan_of(msgspec.structs.replace(launch, cgroups=(plain,)))
+    assert s.Sync(reason=SYNC_LEAF) not in plan.steps
+
+
+@given(launches)
 def test_namespaces_are_made_at_the_start_or_by_a_step_and_each_once(launch):
     plan = plan_of(launch)
     later = [name for x in plan.steps if isinstance(x, s.Unshare) for name in x.namespaces]
@@ -258,3 +296,16 @@ def test_what_was_not_asked_for_has_no_step():
     plan = plan_of(launch, seccomp=None, foreground=False)
     absent = (s.Hostname, s.Loopback, s.Keyring, s.ProcWrite, s.DropBounding, s.LoadSeccomp)
     assert places(plan, *absent) == []
+
+
+@given(launches)
+def test_a_network_is_opened_before_it_is_closed_to_its_owner_and_there_before_sysctls(launch):
+    plan = plan_of(launch)
+    waits = {step.reason: n for n, step in enumerate(plan.steps) if isinstance(step, s.Sync)}
+    assert (SYNC_NETWORK in waits) is (launch.network is not None)
+    if launch.network is None:
+        return
+    opened, connected = waits[SYNC_NETWORK_NAMESPACE], waits[SYNC_NETWORK]
+    closing = places(plan, s.Dumpable, s.Ids)
+    assert opened < min(closing)
+    assert connected < min([*places(plan, s.ProcWrite), only(plan, s.Pivot)])
