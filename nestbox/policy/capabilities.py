@@ -40,7 +40,9 @@ from nestbox.policy.capability_decisions import (
     Judge,
     decide_each,
     engine_kind,
+    holder_of,
 )
+from nestbox.policy.capability_remedies import Holder
 from nestbox.policy.capability_room import Room, measure_room
 from nestbox.policy.decision import CapabilityDecision, Outcome, Scope
 
@@ -64,6 +66,7 @@ class CapabilityResolution(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[CapabilityDecision, ...]  # the refused ones; not empty means no launch
     label: str  # who asked for the base: "--privileged", "profile default"
     engine: EngineKind  # around us, for the remedies
+    holder: Holder | None = None  # ourselves, for the remedies
     notes: tuple[str, ...] = ()  # what is as asked and yet may surprise
 
     def decision(self, number: int) -> CapabilityDecision | None:
@@ -102,6 +105,7 @@ def decide_capabilities(ask: CapabilityAsk, environment: OuterEnvironment) -> Ca
         problems=tuple(one for one in decisions if one.outcome is Outcome.REFUSED),
         label=ask.label,
         engine=engine_kind(environment),
+        holder=holder_of(environment),
         notes=_notes(ask, wish, room, given),
     )
 

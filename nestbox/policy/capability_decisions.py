@@ -12,7 +12,7 @@ import msgspec
 
 from nestbox.kernel.capabilities import LAST_KNOWN, TABLE, name_of
 from nestbox.outer.facts import EngineKind
-from nestbox.policy.capability_remedies import lost_at, remedy
+from nestbox.policy.capability_remedies import Holder, lost_at, remedy
 from nestbox.policy.capability_room import observed_capabilities
 from nestbox.policy.decision import (
     CapabilityCause,
@@ -68,6 +68,13 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
 def engine_kind(environment: OuterEnvironment) -> EngineKind:
     """Return the engine around us; UNKNOWN when it was not looked for."""
     return environment.engine.kind if environment.engine else EngineKind.UNKNOWN
+
+
+def holder_of(environment: OuterEnvironment) -> Holder:
+    """Return ourselves, as far as we were observed."""
+    identity = environment.identity
+    sets = observed_capabilities(environment).sets
+    return Holder(sets=sets, root=identity is None or identity.uid == 0)
 
 
 def decide_each(judge: Judge) -> tuple[CapabilityDecision, ...]:
@@ -196,7 +203,13 @@ def _missing(judge: Judge, number: int, scope: Scope) -> CapabilityDecision:
         has_effect=cause is not CapabilityCause.NO_EFFECT_IN_USER_NAMESPACE,
         detail=absent_words(judge.environment, judge.room, cause),
         lost_at=where,
-        remedy=remedy(cause, (decision.name,), where=where, engine=judge.engine),
+        remedy=remedy(
+            cause,
+            (decision.name,),
+            where=where,
+            engine=judge.engine,
+            holder=holder_of(judge.environment),
+        ),
     )
 
 

@@ -44,7 +44,15 @@ def refusal(resolution: CapabilityResolution) -> Refused | None:
         where = f", lost at {first.lost_at}" if first.lost_at else ""
         causes.append(f"{_names(group)} {_askers(group)}: {first.detail}{where}")
         names = tuple(one.name for one in group)
-        remedies.append(remedy(first.cause, names, where=first.lost_at, engine=resolution.engine))
+        remedies.append(
+            remedy(
+                first.cause,
+                names,
+                where=first.lost_at,
+                engine=resolution.engine,
+                holder=resolution.holder,
+            )
+        )
     hint = _lenient_hint(absent)
     return Refused(
         " and ".join(what),

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nestbox.outer.facts import EngineKind
+import msgspec
+
+from nestbox.kernel.capabilities import BY_NAME
+from nestbox.outer.facts import CapabilitySets, EngineKind
 from nestbox.policy.decision import CapabilityCause
 
 if TYPE_CHECKING:
     from nestbox.outer.facts import Ancestor, OuterEnvironment
 
+
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """Ourselves: what we hold, and whether an exec gives us all of the bounding set, as to root."""
+
+    sets: CapabilitySets
+    root: bool
+
+
+_MAKES_NAMESPACES = "CAP_SYS_ADMIN"
+_PERMITTED = "as root, or with ambient capabilities"
 _LOST_BEFORE = ", before or at the start of this pid namespace"
 
 
@@ -44,30 +57,65 @@ def _process(ancestor: Ancestor) -> str:
 
 
 def remedy(
-    cause: CapabilityCause, names: tuple[str, ...], *, where: str, engine: EngineKind
+    cause: CapabilityCause,
+    names: tuple[str, ...],
+    *,
+    where: str,
+    engine: EngineKind,
+    holder: Holder | None = None,
 ) -> str:
     """Return what to change to get the capabilities, all lost by one cause and at one place.
 
-    ``names`` have their prefix; ``where`` is what `lost_at` answered.
+    ``names`` have their prefix; ``where`` is what `lost_at` answered; a ``holder`` that is not told
+    is root and misses nothing else.
     """
     listed = ", ".join(names)
     match cause:
         case CapabilityCause.NEWER_THAN_KERNEL:
             return f"use a kernel that has {listed}"
         case CapabilityCause.NO_EFFECT_IN_USER_NAMESPACE:
-            return f"use --userns host, where {listed} has power"
+            return _leave_user_namespace(names, engine, holder)
         case CapabilityCause.NEEDS_SETPCAP:
             gain = _from_engine(("CAP_SETPCAP",), engine)
             return f"{gain}; or use --userns auto, where CAP_SETPCAP is held"
         case CapabilityCause.NOT_AMBIENT:
             return "leave out --ambient, or run as root"
         case CapabilityCause.NOT_IN_OUTER_BOUNDING | CapabilityCause.NOT_IN_OUTER_PERMITTED:
-            return _regain(cause, names, where, engine)
+            return _regain(cause, names, where, engine, holder)
         case _:
             return ""
 
 
-def _regain(cause: CapabilityCause, names: tuple[str, ...], where: str, engine: EngineKind) -> str:
+def _leave_user_namespace(names: tuple[str, ...], engine: EngineKind, holder: Holder | None) -> str:
+    """Return how capabilities come to have power that a new user namespace takes from them."""
+    enough = f"use --userns host, where {', '.join(names)} has power"
+    wanted = dict.fromkeys((_MAKES_NAMESPACES, *names))
+    held = holder.sets.effective if holder else -1
+    lacking = tuple(name for name in wanted if not held >> BY_NAME.get(name, 0) & 1)
+    if not lacking:
+        return enough
+    gain = _gain(lacking, engine, holder)
+    # Without that capability the new one was no wish, but the only way to any namespace.
+    return gain if _MAKES_NAMESPACES in lacking else f"{gain}, and {enough}"
+
+
+def _gain(names: tuple[str, ...], engine: EngineKind, holder: Holder | None) -> str:
+    """Return how we come to hold capabilities, be it that we are not root."""
+    if holder is None or holder.root:
+        return _from_engine(names, engine)
+    if all(holder.sets.bounding >> BY_NAME.get(name, 0) & 1 for name in names):
+        return _permit(names)
+    listed = ", ".join(names)
+    return f"{_from_engine(names, engine)}, and nestbox with {listed} permitted: {_PERMITTED}"
+
+
+def _regain(
+    cause: CapabilityCause,
+    names: tuple[str, ...],
+    where: str,
+    engine: EngineKind,
+    holder: Holder | None,
+) -> str:
     """Return how our own sets come to hold the capabilities."""
     listed = ", ".join(names)
     if where and not where.endswith(_LOST_BEFORE):
@@ -76,8 +124,13 @@ def _regain(cause: CapabilityCause, names: tuple[str, ...], where: str, engine: 
             unit = f" (in a systemd unit: CapabilityBoundingSet={' '.join(names)})"
         return f"start nestbox from a process that has {listed}, not below {where}{unit}"
     if cause is CapabilityCause.NOT_IN_OUTER_PERMITTED:
-        return f"start nestbox with {listed} permitted: as root, or with ambient capabilities"
-    return _from_engine(names, engine)
+        return _permit(names)
+    return _gain(names, engine, holder)
+
+
+def _permit(names: tuple[str, ...]) -> str:
+    """Return how an unprivileged process comes to hold what its bounding set has."""
+    return f"start nestbox with {', '.join(names)} permitted: {_PERMITTED}"
 
 
 # What each engine calls it: {short} and {long} are names without and with the prefix, comma

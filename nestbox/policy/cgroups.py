@@ -1,9 +1,5 @@
 """Memory, processor and process limits: which cgroup enforces each, or why none can. Pure.
 
-The ladder on v2: below our own cgroup - when that has processes in it, below the nearest one above
-that has none, or has the controllers enabled already, or is the root of the hierarchy - no limit.
-On v1 each controller for itself.
-
 Source: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/.
 """
 
@@ -13,26 +9,21 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from nestbox.kernel.namespaces import INITIAL_INODE
-from nestbox.outer.derived import hierarchy_of
-from nestbox.outer.facts import CgroupMode, Subject
+from nestbox.outer.facts import Subject
+from nestbox.policy.cgroup_places import place_of
 from nestbox.policy.launch_spec import CgroupSpec
 from nestbox.policy.subjects import need
 from nestbox.policy.wish import Wish, by_flag, by_profile
 
 if TYPE_CHECKING:
     from nestbox.outer.facts import CgroupHierarchy, OuterEnvironment
+    from nestbox.policy.cgroup_places import Place
     from nestbox.policy.decision import Decision
     from nestbox.policy.profile import Profile
     from nestbox.policy.request import RunRequest
 
 _PERIOD: Final = 100_000  # microseconds; the kernel's default period of the cpu controller
 _MIN_QUOTA: Final = 1_000  # microseconds; min_cfs_quota_period
-
-_WRITABLE_REMEDY: Final = (
-    "make the cgroup file system writable outside; for docker, with --privileged, or with "
-    "--security-opt writable-cgroups=true"
-)
 
 Settings = tuple[tuple[str, str], ...]
 
@@ -48,25 +39,6 @@ class _Want(NamedTuple):
     v2_optional: Settings
 
 
-class _Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a limit can be enforced; without a parent, why nowhere."""
-
-    hierarchy: CgroupHierarchy | None = None
-    parent: str = ""
-    enable: bool = False
-    note: str = ""
-    cause: str = ""
-    remedy: str = ""
-
-
-class _Parent(NamedTuple):
-    """A cgroup of v2, what is enabled for its children, and what is or can be."""
-
-    directory: str
-    enabled: frozenset[str]
-    can: frozenset[str]
-
-
 def decide_limits(
     request: RunRequest, profile: Profile, environment: OuterEnvironment
 ) -> tuple[tuple[CgroupSpec, ...], tuple[Decision, ...]]:
@@ -75,7 +47,7 @@ def decide_limits(
     specs: dict[str, CgroupSpec] = {}
     together = frozenset(want.controller for want in wants)
     for want in wants:
-        place = _place(want.controller, together, environment)
+        place = place_of(want.controller, together, environment)
         if place.hierarchy is None:
             decisions.append(want.wish.short("none", cause=place.cause, remedy=place.remedy))
             continue
@@ -173,119 +145,16 @@ def _too_many(wish: Wish, cpus: float, environment: OuterEnvironment) -> Decisio
 
 
 def _extended(
-    spec: CgroupSpec | None, want: _Want, place: _Place, hierarchy: CgroupHierarchy
+    spec: CgroupSpec | None, want: _Want, place: Place, hierarchy: CgroupHierarchy
 ) -> CgroupSpec:
     """Return the cgroup with one limit more; limits of one hierarchy share a cgroup."""
     spec = spec or CgroupSpec(version=hierarchy.version, parent=place.parent, settings=())
     v1 = hierarchy.version == 1
     return msgspec.structs.replace(
         spec,
+        nest=place.nest,
+        scope=place.scope,
         settings=(*spec.settings, *(want.v1 if v1 else want.v2)),
         optional=(*spec.optional, *(want.v1_optional if v1 else want.v2_optional)),
         enable=(*spec.enable, want.controller) if place.enable else spec.enable,
-    )
-
-
-def _place(controller: str, together: frozenset[str], environment: OuterEnvironment) -> _Place:
-    """Return where this controller's limit can be enforced, with those that it is asked with."""
-    cgroup = need(environment.cgroup, Subject.CGROUP)
-    if cgroup.mode is CgroupMode.NONE:
-        return _Place(
-            cause="no cgroup file system is mounted",
-            remedy="mount one outside, for example: mount -t cgroup2 cgroup2 /sys/fs/cgroup",
-        )
-    hierarchy = hierarchy_of(cgroup.hierarchies, controller)
-    if hierarchy is None:
-        return _Place(
-            cause=f"no mounted hierarchy has the {controller} controller (cgroup {cgroup.mode})",
-            remedy=f"let the outer environment delegate {controller}; for systemd, with "
-            f"Delegate={controller}",
-        )
-    if hierarchy.version == 1:
-        return _place_v1(hierarchy, environment)
-    return _place_v2(controller, together, hierarchy, environment)
-
-
-def _place_v1(hierarchy: CgroupHierarchy, environment: OuterEnvironment) -> _Place:
-    if hierarchy.directory is None:
-        return _hidden(hierarchy)
-    if not hierarchy.writable:
-        return _read_only(hierarchy, environment)
-    return _Place(hierarchy=hierarchy, parent=hierarchy.directory)
-
-
-def _place_v2(
-    controller: str,
-    together: frozenset[str],
-    hierarchy: CgroupHierarchy,
-    environment: OuterEnvironment,
-) -> _Place:
-    if hierarchy.directory is None:
-        return _hidden(hierarchy)
-    if not hierarchy.writable:
-        return _read_only(hierarchy, environment)
-    parent = _best_parent(_parents(hierarchy), together)
-    if not parent.can >= together and _is_first(environment):
-        parent = _Parent(hierarchy.mountpoint, frozenset(), together)
-    if controller in parent.can:
-        beside = parent.directory != hierarchy.directory
-        return _Place(
-            hierarchy=hierarchy,
-            parent=parent.directory,
-            enable=controller not in parent.enabled,
-            note=f", beside our own cgroup {hierarchy.path}, which has processes in it"
-            if beside
-            else "",
-        )
-    count = "an unknown number of" if hierarchy.processes is None else str(hierarchy.processes)
-    return _Place(
-        cause=f"our own cgroup {hierarchy.directory} has {count} processes in it, and controllers "
-        "can only be enabled for the children of one without",
-        remedy="move the processes of the outer container to a child cgroup first, or set the "
-        "limit outside",
-    )
-
-
-def _parents(hierarchy: CgroupHierarchy) -> tuple[_Parent, ...]:
-    """Return the cgroups in which the container's can be made, nearest first."""
-    assert hierarchy.directory is not None
-    free = hierarchy.controllers if hierarchy.processes == 0 else ()
-    enabled = frozenset(hierarchy.enabled)
-    own = _Parent(hierarchy.directory, enabled, enabled.union(free))
-    return own, *(
-        _Parent(
-            place.directory,
-            frozenset(place.enabled),
-            frozenset(place.enabled).union(place.controllers if place.takes_controllers else ()),
-        )
-        for place in hierarchy.above
-        if place.writable
-    )
-
-
-def _best_parent(parents: tuple[_Parent, ...], together: frozenset[str]) -> _Parent:
-    """Return the nearest with the most of these controllers: a process is in one cgroup of v2."""
-    return max(parents, key=lambda parent: len(parent.can & together))
-
-
-def _is_first(environment: OuterEnvironment) -> bool:
-    """Return whether we are in the first cgroup namespace, whose root takes any controller."""
-    namespaces = need(environment.namespaces, Subject.NAMESPACES)
-    return namespaces.own.get("cgroup") == INITIAL_INODE["cgroup"]
-
-
-def _hidden(hierarchy: CgroupHierarchy) -> _Place:
-    return _Place(
-        cause=f"our own cgroup {hierarchy.path} is not visible under {hierarchy.mountpoint}",
-        remedy="mount the cgroup file system outside so that our own cgroup is in it",
-    )
-
-
-def _read_only(hierarchy: CgroupHierarchy, environment: OuterEnvironment) -> _Place:
-    uid = need(environment.identity, Subject.IDENTITY).uid
-    return _Place(
-        cause=f"our own cgroup {hierarchy.directory} is not writable",
-        remedy=_WRITABLE_REMEDY
-        if uid == 0
-        else f"run nestbox as root, or let the outer environment delegate the cgroup to uid {uid}",
     )

@@ -1,8 +1,9 @@
 """Device nodes of the container, and how the others are kept away. Pure.
 
-The ladder for a node: bind of the outer one (on a /dev that is nodev) or mknod (on a /dev that is
-not). Nodes are made only where nobody in the container could make more of them: without CAP_MKNOD
-in its bounding set, or where it may have all devices anyway.
+The ladder for a node: mknod (on a /dev that is not nodev) - bind of one that was made where the
+container cannot reach it, or of the outer one (on a /dev that is) - a container without it; refuse
+where it was asked for by name. Nodes are made in /dev only where nobody in the container could make
+more of them: without CAP_MKNOD in its bounding set, or where it may have all devices anyway.
 """
 
 from __future__ import annotations
@@ -76,16 +77,21 @@ def decide_devices(
     """
     everything = profile.devices.want == "all"
     makes = _may_make(environment, everything, reachable, new_user_namespace=new_user_namespace)
-    nodes = {path: _default(path, major, minor, makes) for path, major, minor in DEFAULT}
+    lends = not makes and _may_lend(environment, new_user_namespace=new_user_namespace)
+    nodes, lacking = _defaults(environment, makes=makes, lends=lends)
     decisions: list[Decision] = []
     wish = by_profile("devices", profile.devices.want, profile.name, profile.devices.policy)
-    how = "made by mknod" if makes else "bound from outside"
+    how = "made by mknod" if makes or lends else "bound from outside"
     if everything:
-        found, decision = _everything(wish, environment, makes, how)
+        outer = "made by mknod" if makes else "bound from outside"
+        found, decision = _everything(wish, environment, makes, outer)
         nodes = found | nodes
         decisions.append(decision)
+        if lacking:
+            default = msgspec.structs.replace(wish, subject="devices.default")
+            decisions.append(_default_decision(default, len(DEFAULT) - len(lacking), how, lacking))
     else:
-        decisions.append(wish.granted(f"{len(nodes)} default nodes, {how}"))
+        decisions.append(_default_decision(wish, len(nodes), how, lacking))
         decisions.append(
             _enforcement(wish, reachable, makes, new_user_namespace=new_user_namespace)
         )
@@ -105,19 +111,68 @@ def _may_make(
 
     Source: fs/namei.c vfs_mknod asks for CAP_MKNOD in the first user namespace.
     """
-    if new_user_namespace or not in_initial_namespace(environment):
-        return False
-    if not holds(environment, "CAP_MKNOD"):
+    if not _may_lend(environment, new_user_namespace=new_user_namespace):
         return False
     if not everything:
         return not reachable >> BY_NAME["CAP_MKNOD"] & 1
     return need(environment.devices, Subject.DEVICES).mknod.works
 
 
-def _default(path: str, major: int, minor: int, makes: bool) -> DeviceSpec:
-    return DeviceSpec(
-        target=path, source=None if makes else path, kind="c", major=major, minor=minor
+def _may_lend(environment: OuterEnvironment, *, new_user_namespace: bool) -> bool:
+    """Return whether nodes can be made at all, and so where the container cannot reach."""
+    initial = not new_user_namespace and in_initial_namespace(environment)
+    return initial and holds(environment, "CAP_MKNOD")
+
+
+def _defaults(
+    environment: OuterEnvironment, *, makes: bool, lends: bool
+) -> tuple[dict[str, DeviceSpec], dict[str, str]]:
+    """Return the nodes that every container gets, and why others of them cannot be had.
+
+    Where the outer nodes were not looked at, they are those of an ordinary machine.
+    """
+    outer = None if makes or environment.devices is None else environment.devices.nodes
+    nodes, lacking = {}, {}
+    for path, major, minor in DEFAULT:
+        problem = "" if outer is None else _problem(outer.get(path), major, minor, lends=lends)
+        if problem:
+            lacking[path] = problem
+        else:
+            nodes[path] = DeviceSpec(
+                target=path,
+                source=None if makes or lends else path,
+                kind="c",
+                major=major,
+                minor=minor,
+                lent=lends,
+            )
+    return nodes, lacking
+
+
+def _problem(device: Device | None, major: int, minor: int, *, lends: bool) -> str:
+    """Return why a bind of the outer node, or of a made one, would be of no use; empty when not."""
+    if device is None:
+        return "" if lends else "is no device node outside"
+    if not lends and (device.kind, device.major, device.minor) != ("c", major, minor):
+        return f"is {device.kind} {device.major}:{device.minor} outside, not c {major}:{minor}"
+    if device.opens.error in _DENIED:
+        return f"was opened outside, which gave {device.opens.error}"
+    return ""
+
+
+def _default_decision(wish: Wish, count: int, how: str, lacking: dict[str, str]) -> Decision:
+    """Return what becomes of the default nodes; without /dev/null nothing could be masked."""
+    if not lacking:
+        return wish.granted(f"{count} default nodes, {how}")
+    numbers = {path: f"c {major} {minor}" for path, major, minor in DEFAULT}
+    cause = "; ".join(f"{path} {problem}" for path, problem in lacking.items())
+    remedy = "outside, run: " + "; ".join(
+        f"mknod -m 666 {path} {numbers[path]}" for path in lacking
     )
+    if "/dev/null" in lacking:
+        return wish.refused(cause=cause, remedy=remedy)
+    chosen = f"{count} default nodes, {how}, without {', '.join(lacking)}"
+    return wish.short(chosen, cause=cause, remedy=remedy)
 
 
 def _spec(source: str, target: str, device: Device, makes: bool) -> DeviceSpec:

@@ -12,6 +12,8 @@ from nestbox.policy.paths import depth
 from nestbox.policy.request import RootKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nestbox.outer.facts import Mount
     from nestbox.policy.request import RunRequest
 
@@ -42,6 +44,8 @@ _CASELESS: Final = frozenset(
     {"vfat", "msdos", "exfat", "ntfs", "ntfs3", "hfs", "hfsplus", "affs", "cifs", "smb3"}
 )
 
+_LAYER_BYTES: Final = 255
+
 _KEPT: Final = ("ro", "nosuid", "nodev", "noexec", "nosymfollow", "noatime")
 
 # Engines mount these as single files; only for a recording that does not say what is one.
@@ -62,33 +66,39 @@ class HostTree(msgspec.Struct, frozen=True, kw_only=True):
     omitted: tuple[str, ...]
 
 
-def take_over(mounts: tuple[Mount, ...], *, readonly: bool) -> HostTree:
-    """Return layers and binds for the mounts below the present root, outer ones first.
+def take_over(
+    mounts: tuple[Mount, ...],
+    *,
+    readonly: bool,
+    directory: str = "/",
+    takes_overlay: Callable[[Mount], bool] | None = None,
+    listed: frozenset[str] = frozenset(),
+) -> HostTree:
+    """Return layers and binds for the mounts below a root, the present one by default, outer first.
 
     Each keeps the attributes that protect it outside. A directory becomes an overlay of its own
     where overlayfs takes its file system, else a read-only bind; a single file a read-only bind; a
-    socket is left out, since it leads to a process outside.
+    socket is left out, since it leads to a process outside. ``takes_overlay`` tells that of a
+    mount better than its type does, and ``listed`` are paths that are made in another way.
     """
     layers: list[OverlayLayer] = []
     binds: list[MountSpec] = []
     weaker: dict[str, str] = {}
     omitted: list[str] = []
-    real = tuple(mount for mount in overmounts(mounts, "/") if _is_real(mount))
-    for mount in sorted(real, key=lambda mount: (depth(mount.target), mount.target)):
-        if any(is_below(mount.target, bind.target) for bind in binds):
-            continue  # it came along with the bind above it
+    real = mounts_inside(mounts, directory)
+    for mount, target in real:
+        if target in listed or any(is_below(target, bind.target) for bind in binds):
+            continue  # the latter came along with the bind above it
         kind = _kind(mount)
-        if kind == "directory" and _is_layered(mount.fstype):
+        if kind == "directory" and is_short(mount.target) and _takes(mount, takes_overlay):
             attributes = protections(mount, readonly=readonly)
-            layers.append(
-                OverlayLayer(lower=mount.target, target=mount.target, attributes=attributes)
-            )
+            layers.append(OverlayLayer(lower=mount.target, target=target, attributes=attributes))
         elif kind in {"directory", "file"}:
-            binds.append(_bind(mount, recursive=kind == "directory"))
-            if kind == "directory":
-                weaker[mount.target] = _why_no_layer(mount.fstype)
+            binds.append(_bind(mount, target, recursive=kind == "directory"))
+            if kind == "directory" and "ro" not in protections(mount, readonly=readonly):
+                weaker[target] = why_no_layer(mount)
         else:
-            omitted.append(mount.target)
+            omitted.append(target)
     return HostTree(
         total=len(real),
         layers=tuple(layers),
@@ -96,6 +106,47 @@ def take_over(mounts: tuple[Mount, ...], *, readonly: bool) -> HostTree:
         weaker=weaker,
         omitted=tuple(omitted),
     )
+
+
+def shown_by_fuse(mounts: tuple[Mount, ...], *, readonly: bool) -> HostTree:
+    """Return what keeps the attributes of mounts that fuse-overlayfs shows as one tree.
+
+    A socket in it leads nowhere, as it is another inode than the one that a process listens on.
+    """
+    binds: list[MountSpec] = []
+    real = mounts_inside(mounts, "/")
+    for mount, target in real:
+        attributes = protections(mount, readonly=readonly)
+        if attributes and _kind(mount) in {"directory", "file"}:
+            binds.append(
+                MountSpec(
+                    fstype="bind",
+                    source=target,
+                    target=target,
+                    attributes=tuple(dict.fromkeys(("nodev", *attributes))),
+                    from_root=True,
+                )
+            )
+    return HostTree(total=len(real), layers=(), binds=tuple(binds), weaker={}, omitted=())
+
+
+def mounts_inside(mounts: tuple[Mount, ...], directory: str) -> tuple[tuple[Mount, str], ...]:
+    """Return the mounts below a root that hold files, with their paths inside it, outer ones first.
+
+    Those of /proc, /sys and /dev are not among them: a container has its own.
+    """
+    prefix = directory.rstrip("/")
+    inside = [
+        (mount, mount.target.removeprefix(prefix))
+        for mount in overmounts(mounts, directory)
+        if mount.fstype not in PSEUDO
+    ]
+    real = [pair for pair in inside if not any(is_below(pair[1], own) for own in OWN)]
+    return tuple(sorted(real, key=lambda pair: (depth(pair[1]), pair[1])))
+
+
+def _takes(mount: Mount, takes_overlay: Callable[[Mount], bool] | None) -> bool:
+    return is_layered(mount.fstype) if takes_overlay is None else takes_overlay(mount)
 
 
 def empty_directories(
@@ -127,19 +178,30 @@ def protections(mount: Mount, *, readonly: bool = False) -> tuple[str, ...]:
     return tuple(name for name in _KEPT if name in options)
 
 
-def _is_real(mount: Mount) -> bool:
-    if mount.target == "/" or mount.fstype in PSEUDO:
-        return False
-    return not any(is_below(mount.target, own) for own in OWN)
-
-
-def _is_layered(fstype: str) -> bool:
+def is_layered(fstype: str) -> bool:
+    """Return whether overlayfs takes a file system of this type as a lower layer."""
     return fstype in _LAYERED or fstype.startswith("fuse.")
 
 
-def _why_no_layer(fstype: str) -> str:
+def is_short(path: str) -> bool:
+    """Return whether the path of a layer fits into what fsconfig(2) takes: 255 bytes.
+
+    Source: fs/fsopen.c, FSCONFIG_SET_STRING. Colons and backslashes are escaped in it.
+    """
+    escaped = path.encode(errors="surrogateescape")
+    return len(escaped) + escaped.count(b":") + escaped.count(b"\\") <= _LAYER_BYTES
+
+
+def why_no_layer(mount: Mount | None) -> str:
+    """Return in words why overlayfs does not take the file system of a mount."""
+    fstype = mount.fstype if mount else "what is there"
     if fstype in _CASELESS:
         return f"overlayfs takes no {fstype} as a lower layer, as its names ignore case"
+    if fstype == "overlay":
+        # Source: include/linux/fs.h, FILESYSTEM_MAX_STACK_DEPTH.
+        return "it is an overlay over an overlay, and the kernel stacks no more than two"
+    if is_layered(fstype):
+        return "no overlay can be made here"
     return f"overlayfs is not known to take {fstype} as a lower layer"
 
 
@@ -151,12 +213,12 @@ def _kind(mount: Mount) -> str:
     return "file" if mount.target in _FILES else "directory"
 
 
-def _bind(mount: Mount, *, recursive: bool) -> MountSpec:
+def _bind(mount: Mount, target: str, *, recursive: bool) -> MountSpec:
     attributes = dict.fromkeys(("ro", "nodev", *protections(mount)))
     return MountSpec(
         fstype="bind",
         source=mount.target,
-        target=mount.target,
+        target=target,
         attributes=tuple(attributes),
         recursive=recursive,
     )

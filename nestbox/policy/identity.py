@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from nestbox.errors import UsageError
+from nestbox.policy.decision import Intent
 from nestbox.policy.subjects import holds
 from nestbox.policy.wish import Wish, by_flag, by_nestbox
 
 if TYPE_CHECKING:
-    from nestbox.outer.facts import IdMap, OuterEnvironment, RootFacts
+    from nestbox.outer.facts import Identity, IdMap, OuterEnvironment, RootFacts
     from nestbox.policy.decision import Decision
     from nestbox.policy.request import RunRequest
     from nestbox.policy.userns import UserNamespaceChoice
 
 MAX_ID: Final = (1 << 32) - 2  # (uid_t)-1 means "leave it" to setresuid(2)
+_OTHER_ID: Final = "choose an id inside the map, or give --userns a map that has it"
+_OVERFLOW: Final = 65534  # kernel.overflowgid, unless somebody changed it
 _MAX_GROUPS: Final = 65536  # NGROUPS_MAX
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_.\-]*\$?"
 
@@ -109,10 +112,11 @@ def decide_identity(
         UsageError: ``-u`` is malformed.
     """
     if request.user is None:
-        wish = by_nestbox("user", "0:0")
+        wish = by_nestbox("user", user_namespace.user or "0:0")
     else:
         wish = by_flag("user", request.user, f"-u {request.user}")
-    user, group = split_user(request.user if request.user is not None else "0")
+    asked = request.user if request.user is not None else user_namespace.user or "0"
+    user, group = split_user(asked)
     accounts, groups = parse_passwd(root.passwd), parse_group(root.group)
     account = _find_account(user, accounts)
     if account is None:
@@ -195,20 +199,39 @@ def _fit(
     user_namespace: UserNamespaceChoice,
 ) -> tuple[Person, tuple[Decision, ...]]:
     """Return the person as far as our rights allow, with the decisions."""
-    ids = f"{person.uid}:{person.gid}"
     if user_namespace.refused:
-        return person, ()  # which ids there are is not known
+        return person, _foreseen(wish, person, environment)
     if user_namespace.new:
+        lacking: tuple[str, ...] = ()
         problem = _unmapped(person, user_namespace)
-        remedy = "choose an id inside the map, or give --userns a map that has it"
+        remedy = _OTHER_ID
     else:
-        problem = _out_of_reach(person, environment)
-        remedy = "give the outer environment CAP_SETUID and CAP_SETGID, or leave -u out"
-    if problem:
+        lacking = _lacking(person, environment)
+        problem = _out_of_reach(person, environment, lacking)
+        remedy = f"give the outer environment {' and '.join(lacking)}, or leave -u out"
+        if not lacking:
+            remedy = "choose an id that the outer user namespace has, or give that one more ids"
+    decision = wish.granted(f"{person.uid}:{person.gid}")
+    if problem and lacking and wish.intent is Intent.LENIENT:
+        # Nobody was asked for by name, so whoever we are will do.
+        own = _own_ids(environment)
+        person = Person(uid=own.uid, gid=own.gid, groups=(), home="/")
+        given = f"give the outer environment {' and '.join(lacking)}"
+        decision = wish.short(f"{own.uid}:{own.gid}", cause=problem, remedy=given)
+    elif problem:
         return person, (wish.refused(cause=problem, remedy=remedy),)
-    granted = wish.granted(ids)
     allowed, decisions = _allowed_groups(person, environment, user_namespace)
-    return msgspec.structs.replace(person, groups=allowed), (granted, *decisions)
+    return msgspec.structs.replace(person, groups=allowed), (decision, *decisions)
+
+
+def _foreseen(wish: Wish, person: Person, environment: OuterEnvironment) -> tuple[Decision, ...]:
+    """Return the refusal of an id that is not to be had either when the user namespace is."""
+    tools = environment.tools
+    several = tools is None or bool(tools.subuid) or holds(environment, "CAP_SETUID")
+    if several or person.uid == 0 or wish.intent is Intent.LENIENT:
+        return ()
+    cause = f"a new user namespace has one id here, which uid {person.uid} would not be"
+    return (wish.refused(cause=cause, remedy=_OTHER_ID),)
 
 
 def _unmapped(person: Person, user_namespace: UserNamespaceChoice) -> str:
@@ -224,14 +247,26 @@ def is_mapped(number: int, rows: tuple[IdMap, ...]) -> bool:
     return any(row.inside <= number < row.inside + row.count for row in rows)
 
 
-def _out_of_reach(person: Person, environment: OuterEnvironment) -> str:
-    own = environment.identity
-    if own is None:
+def _own_ids(environment: OuterEnvironment) -> Identity:
+    if environment.identity is None:
         raise AssertionError("a decision needs identity, which was not observed")
-    if person.uid != own.uid and not holds(environment, "CAP_SETUID"):
-        return "CAP_SETUID is not in the outer effective set"
-    if person.gid != own.gid and not holds(environment, "CAP_SETGID"):
-        return "CAP_SETGID is not in the outer effective set"
+    return environment.identity
+
+
+def _lacking(person: Person, environment: OuterEnvironment) -> tuple[str, ...]:
+    """Return the capabilities that becoming this person needs and that we have not."""
+    own = _own_ids(environment)
+    needed = {
+        "CAP_SETUID": person.uid != own.uid,
+        "CAP_SETGID": person.gid != own.gid,
+    }
+    return tuple(name for name, need in needed.items() if need and not holds(environment, name))
+
+
+def _out_of_reach(person: Person, environment: OuterEnvironment, lacking: tuple[str, ...]) -> str:
+    if lacking:
+        verb = "is" if len(lacking) == 1 else "are"
+        return f"{' and '.join(lacking)} {verb} not in the outer effective set"
     outer = environment.user_namespace
     if outer is None or outer.initial:
         return ""
@@ -251,7 +286,7 @@ def _allowed_groups(
     outer = environment.user_namespace
     if user_namespace.new:
         denied = not user_namespace.setgroups
-        cause = "setgroups(2) is denied in a user namespace with one id"
+        cause = "setgroups(2) is denied in this user namespace"
         rows = user_namespace.gid_map
     else:
         denied = not holds(environment, "CAP_SETGID") or bool(outer and outer.setgroups_denied)
@@ -261,10 +296,7 @@ def _allowed_groups(
         own = environment.identity.groups if environment.identity else ()
         if not wanted and not own:
             return None, ()
-        kept = wish.short(
-            "the outer groups are kept", cause=cause, remedy="give the outer user subordinate ids"
-        )
-        return None, (kept,)
+        return None, (_kept(wish, own, rows, cause),)
     usable = tuple(gid for gid in wanted if not rows or is_mapped(gid, rows))
     if usable == wanted:
         return wanted, ()
@@ -276,3 +308,12 @@ def _allowed_groups(
             remedy="use a user namespace with more ids",
         ),
     )
+
+
+def _kept(wish: Wish, own: tuple[int, ...], rows: tuple[IdMap, ...], cause: str) -> Decision:
+    """Return that the groups which we have stay, though they open files; and as what they show."""
+    outside = [gid for gid in own if not any(r.outside <= gid < r.outside + r.count for r in rows)]
+    chosen = "the outer groups are kept"
+    if rows and outside:
+        chosen += f": {','.join(map(str, outside))}, seen inside as {_OVERFLOW} (nobody)"
+    return wish.short(chosen, cause=cause, remedy="give the outer user subordinate ids")

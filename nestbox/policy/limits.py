@@ -1,12 +1,17 @@
-"""Resource limits of the container's processes: rlimits. Pure."""
+"""Resource limits of the container's processes, and their score when memory is short. Pure.
+
+Source: getrlimit(2), proc_pid_oom_score_adj(5); kernel/sys.c do_prlimit.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from nestbox.errors import ProfileError
 from nestbox.outer.facts import Limit, Subject
-from nestbox.policy.subjects import holds, need
+from nestbox.policy.subjects import holds, in_initial_namespace, need
 from nestbox.policy.wish import Wish, by_flag, by_profile
 
 if TYPE_CHECKING:
@@ -14,6 +19,18 @@ if TYPE_CHECKING:
     from nestbox.policy.decision import Decision
     from nestbox.policy.profile import Profile
     from nestbox.policy.request import RunRequest
+
+# The kernel's fs.nr_open unless somebody changed it: no process gets more, whatever its rights.
+DEFAULT_NR_OPEN: Final = 1 << 20
+FILES: Final = "RLIMIT_NOFILE"
+
+
+class Ceiling(msgspec.Struct, frozen=True):
+    """The highest hard limit that can be had, and why not a higher one."""
+
+    hard: int | None  # None is unlimited
+    cause: str
+    remedy: str
 
 
 def decide_rlimits(
@@ -63,22 +80,106 @@ def _decide(
         return wanted, wish.refused(
             cause=f"this kernel has no {name}", remedy="leave it out; man 2 getrlimit lists them"
         )
-    # The kernel asks for the capability in the first user namespace, whoever's limit it is.
-    raises = holds(environment, "CAP_SYS_RESOURCE") and _initial(environment)
-    if raises or at_most(wanted.hard, outer.hard):
+    ceiling = ceiling_of(name, wanted, outer, environment)
+    if ceiling is None:
         return wanted, wish.granted(pair(wanted))
-    clamped = Limit(soft=lower(wanted.soft, outer.hard), hard=outer.hard)
-    return clamped, wish.short(
-        pair(clamped),
-        cause=f"the outer hard limit is {shown(outer.hard)}, and CAP_SYS_RESOURCE, which could "
-        "raise it, is not in the outer effective set",
-        remedy=f"ask for at most {shown(outer.hard)}, raise the outer limit, or give the outer "
-        "environment CAP_SYS_RESOURCE",
+    clamped = clamp(wanted, ceiling)
+    return clamped, wish.short(pair(clamped), cause=ceiling.cause, remedy=ceiling.remedy)
+
+
+def clamp(wanted: Limit, ceiling: Ceiling) -> Limit:
+    """Return the limit as far as it can be had."""
+    return Limit(soft=lower(wanted.soft, ceiling.hard), hard=ceiling.hard)
+
+
+def ceiling_of(
+    name: str, wanted: Limit, outer: Limit, environment: OuterEnvironment
+) -> Ceiling | None:
+    """Return what a limit cannot go beyond, None for one that can be had."""
+    if not raises_limits(environment):
+        if at_most(wanted.hard, outer.hard):
+            return None
+        return Ceiling(
+            outer.hard,
+            f"the outer hard limit is {shown(outer.hard)}, and {_no_right(environment)}",
+            f"ask for at most {shown(outer.hard)}, raise the outer limit, or give the outer "
+            "environment CAP_SYS_RESOURCE",
+        )
+    if name != FILES or not is_above_default(wanted):
+        return None
+    most = _nr_open(environment)
+    if at_most(wanted.hard, most):
+        return None
+    ask = f"; or, as root outside, run: sysctl -w fs.nr_open={wanted.hard}" if wanted.hard else ""
+    return Ceiling(
+        most,
+        f"fs.nr_open is {most}, and no process may have more open files",
+        f"ask for at most {most}{ask}",
     )
 
 
-def _initial(environment: OuterEnvironment) -> bool:
-    return need(environment.user_namespace, Subject.USER_NAMESPACE).initial
+def raises_limits(environment: OuterEnvironment) -> bool:
+    """Return whether we may raise hard limits and lower scores.
+
+    The kernel asks for the capability in the first user namespace, whoever's limit it is.
+    """
+    return holds(environment, "CAP_SYS_RESOURCE") and in_initial_namespace(environment)
+
+
+def _no_right(environment: OuterEnvironment) -> str:
+    if holds(environment, "CAP_SYS_RESOURCE"):
+        return "CAP_SYS_RESOURCE could raise it in the first user namespace alone"
+    return "CAP_SYS_RESOURCE, which could raise it, is not in the outer effective set"
+
+
+def is_above_default(limit: Limit) -> bool:
+    """Return whether a limit on open files is above what every kernel gives."""
+    return limit.hard is None or limit.hard > DEFAULT_NR_OPEN
+
+
+def _nr_open(environment: OuterEnvironment) -> int:
+    text = need(environment.sysctls, Subject.SYSCTLS).get("fs.nr_open")
+    return int(text) if text and text.isdecimal() else DEFAULT_NR_OPEN
+
+
+def wants_many_files(request: RunRequest, profile: Profile) -> bool:
+    """Return whether fs.nr_open matters for the limits that are asked for."""
+    limits = [limit for limit in request.limits if limit.name == FILES]
+    asked = [Limit(soft=limit.soft, hard=limit.hard) for limit in limits]
+    asked += [_parse(text, name, profile) for name, text in profile.rlimits if name == FILES]
+    return any(is_above_default(limit) for limit in asked)
+
+
+def decide_oom_score(
+    request: RunRequest, profile: Profile, environment: OuterEnvironment
+) -> tuple[int | None, tuple[Decision, ...]]:
+    """Return the score to set, None for that of our own, and the decision about it."""
+    if request.oom_score_adj is not None:
+        flag = f"--oom-score-adj {request.oom_score_adj}"
+        wish = by_flag("oom_score_adj", str(request.oom_score_adj), flag)
+        return score_within(request.oom_score_adj, wish, environment)
+    if profile.oom_score_adj is None:
+        return None, ()
+    wish = by_profile("oom_score_adj", str(profile.oom_score_adj), profile.name)
+    return score_within(profile.oom_score_adj, wish, environment)
+
+
+def score_within(
+    wanted: int, wish: Wish, environment: OuterEnvironment
+) -> tuple[int, tuple[Decision, ...]]:
+    """Return the score as far as it can be had: not below our own without the right to lower it."""
+    limits = need(environment.limits, Subject.LIMITS)
+    own, floor = limits.oom_score_adj, limits.oom_score_floor
+    least = own if floor is None else min(own, floor)
+    if wanted >= least or raises_limits(environment):
+        return wanted, (wish.granted(str(wanted)),)
+    short = wish.short(
+        f"clamped to {least}",
+        cause=f"our own is {own}, and CAP_SYS_RESOURCE, which could lower it, is not in the outer "
+        "effective set",
+        remedy=f"ask for {least} or more, or give the outer environment CAP_SYS_RESOURCE",
+    )
+    return least, (short,)
 
 
 def at_most(value: int | None, bound: int | None) -> bool:

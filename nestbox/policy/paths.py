@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from nestbox.errors import UsageError
+from nestbox.outer.derived import is_below
 from nestbox.policy.wish import by_flag, by_profile
 
 if TYPE_CHECKING:
     from nestbox.policy.decision import Decision
     from nestbox.policy.profile import Profile
     from nestbox.policy.request import RunRequest
+
+
+_UNCOVER: Final = (
+    "give the outer container unmasked /proc and /sys; for docker, with --security-opt "
+    "systempaths=unconfined"
+)
 
 
 def clean(path: str, *, what: str) -> str:
@@ -63,9 +70,12 @@ def candidates(command: str, working_directory: str, search: str) -> tuple[str, 
 
 
 def decide_masks(
-    request: RunRequest, profile: Profile
+    request: RunRequest, profile: Profile, *, covered: tuple[str, ...] = ()
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Decision, ...]]:
-    """Return the masked paths, the read-only paths, and the decisions about both."""
+    """Return the masked paths, the read-only paths, and the decisions about both.
+
+    ``covered`` are paths that stay covered whatever is asked, as they come from outside.
+    """
     masks, unmasks = request.security.mask, request.security.unmask
     if "ALL" in unmasks:
         masked: tuple[str, ...] = ()
@@ -87,8 +97,25 @@ def decide_masks(
         by_flag(f"mask {path}", path, f"--security-opt mask={path}").granted("masked")
         for path in asked
     ]
-    decisions += [_unmask(path, profile) for path in unmasks]
+    decisions += [_unmask(path, profile, covered) for path in unmasks]
+    left = tuple(path for path in covered if not _hides(path, (*masked, *readonly)))
+    if left and not unmasks:
+        decisions.append(_left_covered(left, profile))
     return masked, readonly, tuple(decisions)
+
+
+def _hides(path: str, paths: tuple[str, ...]) -> bool:
+    """Return whether the container covers the path itself, or what it lies in."""
+    return any(is_below(path, one) for one in paths)
+
+
+def _left_covered(left: tuple[str, ...], profile: Profile) -> Decision:
+    """Return that more is covered than was asked for."""
+    return by_profile("outer-masks", "no other path is covered", profile.name).short(
+        f"{len(left)} more, as they are outside",
+        cause=f"what is bound from outside has these covered: {', '.join(left)}",
+        remedy=_UNCOVER,
+    )
 
 
 def _count(paths: tuple[str, ...], how: str) -> str:
@@ -103,8 +130,14 @@ def _lifted(path: str, unmasks: tuple[str, ...]) -> bool:
     )
 
 
-def _unmask(item: str, profile: Profile) -> Decision:
+def _unmask(item: str, profile: Profile, outside: tuple[str, ...]) -> Decision:
     wish = by_flag(f"unmask {item}", item, f"--security-opt unmask={item}")
+    left = tuple(path for path in outside if item == "ALL" or _lifted(path, (item,)))
+    if left:
+        return wish.refused(
+            cause=f"what is bound from outside has these covered: {', '.join(left)}",
+            remedy=_UNCOVER,
+        )
     covered = (*profile.masked_paths, *profile.readonly_paths)
     if item == "ALL" or any(_lifted(path, (item,)) for path in covered):
         return wish.granted("lifted")

@@ -45,11 +45,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     description: str
     capabilities: CapabilityGrant
-    user_namespace: Choice  # host | auto
+    user_namespace: Choice  # host | auto | keep-id
     seccomp: Choice  # default | strict | unconfined
     lsm: Choice  # keep | unconfined
     devices: Choice  # default | all
-    network: Choice  # none (own, loopback only) | host
+    network: Choice  # none (own, loopback only) | host | private (own, with a way out)
     proc: Choice  # fresh | bind
     sys: Choice  # ro | rw
     cgroup: Choice  # ro | rw | none: how the cgroup file system is mounted
@@ -59,4 +59,6 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     no_new_privs: bool
     limits: ResourceLimits
     rlimits: tuple[tuple[str, str], ...] = ()  # ("RLIMIT_NOFILE", "1024:4096")
+    oom_score_adj: int | None = None  # None keeps the outer one
+    sysctls: tuple[tuple[str, str], ...] = ()
     source: str = ""  # the file it came from, or "built in"

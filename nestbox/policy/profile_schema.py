@@ -9,6 +9,7 @@ profiles with it where nothing else is installed.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nestbox.policy.profile_kinds import (
@@ -24,6 +25,7 @@ from nestbox.policy.profile_kinds import (
     Problem,
     Size,
     Text,
+    Word,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 _CAPABILITY_PATTERN = r"^[A-Za-z0-9_]{1,40}\??$"
 _PATH_PATTERN = r"^/[^\x00-\x1f\x7f]*$"
+_SYSCTL_PATTERN = r"^[A-Za-z0-9_-]{1,64}[./][A-Za-z0-9_./:-]{1,190}$"
+_LINE_PATTERN = r"^[^\x00-\x1f\x7f]+$"
 _RLIMIT_PATTERN = r"^([0-9]{1,19}|unlimited)(:([0-9]{1,19}|unlimited))?$"
 
 
@@ -125,6 +129,61 @@ class Rlimits:
         return [[f"RLIMIT_{key.upper()}", str(item)] for key, item in value.items()]
 
 
+class Sysctls:
+    """``{net.ipv4.ip_unprivileged_port_start: 0}``: kernel parameters by their names."""
+
+    def __init__(self) -> None:
+        self.value = Either(
+            Number(-(1 << 63), (1 << 63) - 1),
+            is_first=int,
+            other=Text(_LINE_PATTERN, "a number or one line of text"),
+        )
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema."""
+        return {
+            "type": "object",
+            "propertyNames": {"pattern": _SYSCTL_PATTERN},
+            "additionalProperties": self.value.schema(),
+        }
+
+    def problems(self, value: object, path: Path) -> Iterator[Problem]:
+        """Yield the problems of the mapping; whether a name exists is the kernel's to say."""
+        if not isinstance(value, dict):
+            yield Problem(path, "a mapping of names to values is wanted")
+            return
+        for key, item in value.items():
+            if not isinstance(key, str) or not re.fullmatch(_SYSCTL_PATTERN[1:-1], key, re.ASCII):
+                yield Problem(
+                    (*path, key), "a name such as net.core.somaxconn is wanted", at_key=True
+                )
+            else:
+                yield from self.value.problems(item, (*path, key))
+
+    def normal(self, value: Any) -> Any:
+        """Return pairs of names and values, all of them texts."""
+        return [[key, str(item)] for key, item in value.items()]
+
+
+class Score:
+    """``keep``, or a number from -1000 to 1000."""
+
+    def __init__(self) -> None:
+        self.value = Either(Number(-1000, 1000), is_first=int, other=Word("keep"))
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema."""
+        return self.value.schema()
+
+    def problems(self, value: object, path: Path) -> Iterator[Problem]:
+        """Yield a problem unless it is one of them."""
+        yield from self.value.problems(value, path)
+
+    def normal(self, value: Any) -> Any:
+        """Return the number, None for ``keep``."""
+        return None if value == "keep" else value
+
+
 _PATHS = ListOf(Text(_PATH_PATTERN, "an absolute path"))
 
 
@@ -148,11 +207,16 @@ TABLE: dict[str, Row] = {
         "A profile whose keys hold where this one has none; itself without extends.",
     ),
     "capabilities": Row(Capabilities(), "Names, or ALL for everything that can be granted."),
-    "user_namespace": Row(Choice("host", "auto"), "auto makes a new one."),
+    "user_namespace": Row(
+        Choice("host", "auto", "keep-id"), "auto makes a new one, keep-id one with your own ids."
+    ),
     "seccomp": Row(Choice("default", "strict", "unconfined"), "The filter of system calls."),
     "lsm": Row(Choice("keep", "unconfined"), "The label of AppArmor or SELinux."),
     "devices": Row(Choice("default", "all"), "Which nodes /dev has and which can be opened."),
-    "network": Row(Choice("none", "host"), "none is a namespace of its own with loopback."),
+    "network": Row(
+        Choice("none", "host", "private"),
+        "none is a namespace of its own with loopback, private one with a way out.",
+    ),
     "proc": Row(Choice("fresh", "bind"), "How /proc is mounted."),
     "sys": Row(Choice("ro", "rw"), "How /sys is mounted."),
     "cgroup": Row(
@@ -167,6 +231,10 @@ TABLE: dict[str, Row] = {
     "no_new_privs": Row(Flag(), "Whether set-id bits and file capabilities are void (prctl(2))."),
     "limits": Row(Limits(), "What the cgroup enforces; what is absent is unlimited."),
     "rlimits": Row(Rlimits(), "Limits of getrlimit(2), each as SOFT or SOFT:HARD."),
+    "oom_score_adj": Row(
+        Score(), "How soon it is killed when memory is short: -1000 never, 1000 first; or keep."
+    ),
+    "sysctls": Row(Sysctls(), "Kernel parameters of the container's own namespaces, by name."),
 }
 
 _DOCUMENT = Keys({key: row.kind for key, row in TABLE.items()}, required=("name",))

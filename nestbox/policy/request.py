@@ -22,11 +22,20 @@ class RootMode(StrEnum):
 
     DIRECT = ""  # they reach the directory
     READ_ONLY = "ro"
-    OVERLAY = "overlay"  # they go to a layer that is thrown away
+    # They are thrown away, with the layer or copy that they go to:
+    OVERLAY = "overlay"  # an overlay, by the kernel or by fuse-overlayfs
+    FUSE = "fuse"  # by fuse-overlayfs
+    COPY = "copy"  # a copy of the whole, which takes its space and time
+
+
+THROWN_AWAY = frozenset({RootMode.OVERLAY, RootMode.FUSE, RootMode.COPY})
 
 
 class RootRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """`--rootfs host|DIR[:ro|:overlay]`; for the host, DIRECT means OVERLAY."""
+    """`--rootfs host|DIR[:ro|:overlay|:fuse|:copy]`.
+
+    For the host, DIRECT means OVERLAY, or what comes nearest to it.
+    """
 
     kind: RootKind
     directory: str  # "/" for the host
@@ -36,8 +45,8 @@ class RootRequest(msgspec.Struct, frozen=True, kw_only=True):
 class MountRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One `-v`, `--mount` or `--tmpfs`."""
 
-    type: str  # "bind" or "tmpfs"
-    source: str  # absolute host path; empty for tmpfs
+    type: str  # "bind", "tmpfs", or "volume": a new directory that ends with the container
+    source: str  # absolute host path; empty for what is new
     target: str  # absolute path inside the container
     options: tuple[str, ...]  # "ro", "rshared", "nosuid", "size=64m", …
     asked_by: str  # "-v /src:/dst:ro"
@@ -51,6 +60,16 @@ class DeviceRequest(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     access: str  # a subset of "rwm"
     asked_by: str
+
+
+class PortRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One port of a `-p [ADDRESS:][HOST:]CONTAINER[/PROTOCOL]`."""
+
+    protocol: str  # "tcp" or "udp"
+    address: str  # of the outer environment, IPv4; "" for all of them
+    outer: int | None  # None: any that is free
+    inner: int
+    asked_by: str  # "-p 8080:80"
 
 
 class LimitRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,14 +107,19 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     working_directory: str | None = None
     user: str | None = None  # "UID", "UID:GID", "name", "name:group"
     hostname: str | None = None
-    network: str | None = None  # "none" or "host"
-    user_namespace: str | None = None  # "host", "auto", or "INSIDE:OUTSIDE:COUNT[,…]"
+    network: str | None = None  # none, host, private, bridge, pasta or slirp4netns
+    ports: tuple[PortRequest, ...] = ()
+    pid: str | None = None  # the pid namespace: "private" or "host"
+    user_namespace: str | None = None  # "host", "auto", "keep-id[:…]" or "INSIDE:OUTSIDE:COUNT[,…]"
+    uid_maps: tuple[str, ...] = ()  # "INSIDE:OUTSIDE[:COUNT]", each --uidmap
+    gid_maps: tuple[str, ...] = ()
     read_only: bool = False
     memory_bytes: int | None = None
     cpus: float | None = None
     pids_limit: int | None = None  # -1 is unlimited
     shm_bytes: int | None = None
     limits: tuple[LimitRequest, ...] = ()
+    oom_score_adj: int | None = None
     sysctls: tuple[tuple[str, str], ...] = ()
     devices: tuple[DeviceRequest, ...] = ()
     security: SecurityOptions = SecurityOptions()

@@ -64,6 +64,11 @@ def refusal(resolution: Decided) -> Refused | None:
     what = f"cannot give {', '.join(_asked(one) for one in resolution.refused)}"
     causes = [f"{_subjects(group)}: {group[0].cause}" for group in groups]
     remedies = [f"{_subjects(group)}: {group[0].remedy}" for group in groups]
+    if _makes_namespaces(resolution):
+        # With the capability, which is asked for anyway, no new user namespace is needed.
+        remedies = [
+            f"{_subjects(group)}: {group[0].remedy}" for group in groups if not _follows(group)
+        ]
     if of_capabilities is not None:
         what = f"{of_capabilities.what}, and {what}"
         causes.insert(0, of_capabilities.cause)
@@ -71,6 +76,14 @@ def refusal(resolution: Decided) -> Refused | None:
     elif len(groups) == 1:
         causes, remedies = [groups[0][0].cause], [groups[0][0].remedy]
     return Refused(what, cause="; ".join(causes), remedy="; ".join(remedies))
+
+
+def _makes_namespaces(resolution: Decided) -> bool:
+    return any(one.name == "CAP_SYS_ADMIN" for one in resolution.capabilities.problems)
+
+
+def _follows(group: list[Decision]) -> bool:
+    return all(one.subject == "user-namespace" and one.request == "host" for one in group)
 
 
 def warnings(resolution: Resolution, container: str = "NAME") -> tuple[str, ...]:

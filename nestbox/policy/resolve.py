@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from nestbox.outer.derived import outside_id
 from nestbox.policy.capabilities import decide_capabilities
 from nestbox.policy.capability_wish import CapabilityAsk
 from nestbox.policy.cgroups import decide_limits
@@ -20,30 +21,41 @@ from nestbox.policy.confinement import (
     wanted_seccomp,
 )
 from nestbox.policy.devices import DeviceChoice, decide_devices
+from nestbox.policy.entry import decide_entry
 from nestbox.policy.environment import environment_of
 from nestbox.policy.host_mounts import empty_directories
 from nestbox.policy.identity import Person, decide_identity, is_mapped
-from nestbox.policy.kernel_calls import decide_calls
+from nestbox.policy.kernel_calls import decide_calls, has_old_mounts, with_consequences
 from nestbox.policy.launch_spec import LaunchSpec, MountSpec, ProcessSpec
-from nestbox.policy.limits import decide_rlimits
+from nestbox.policy.limits import decide_oom_score, decide_rlimits
 from nestbox.policy.mounts import MountChoice, Setting, decide_mounts
-from nestbox.policy.network import NetworkChoice, decide_network, network_files
+from nestbox.policy.namespaces import decide_namespaces
+from nestbox.policy.naming import decide_hostname
+from nestbox.policy.network import NetworkChoice, decide_network
+from nestbox.policy.network_files import network_files
+from nestbox.policy.outer_filter import decide_shim, decide_start
+from nestbox.policy.own_cgroup import own_cgroups
 from nestbox.policy.paths import candidates, clean, decide_masks
 from nestbox.policy.resolution import Resolution, refusal, warnings
-from nestbox.policy.root import RootChoice, decide_root
-from nestbox.policy.subjects import required_subjects
+from nestbox.policy.root import RootChoice, decide_root, maps_own_ids
+from nestbox.policy.root_place import Separation
+from nestbox.policy.subjects import lacks_namespace, required_subjects
 from nestbox.policy.sysctls import decide_sysctls
 from nestbox.policy.userns import UserNamespaceChoice, decide_user_namespace
 from nestbox.policy.validation import check_name, check_request
 from nestbox.policy.volumes import decide_volumes
+from nestbox.policy.wish import by_flag, by_nestbox
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nestbox.oci.seccomp_profile import SeccompProfile
-    from nestbox.outer.facts import Limit, OuterEnvironment, RootFacts
+    from nestbox.outer.facts import Limit, OuterEnvironment, RootFacts, Trial
     from nestbox.policy.capabilities import CapabilityResolution
     from nestbox.policy.decision import Decision
     from nestbox.policy.profile import Profile
     from nestbox.policy.request import RunRequest
+    from nestbox.policy.wish import Wish
 
 __all__ = [
     "Resolution",
@@ -89,11 +101,13 @@ def resolve(  # noqa: PLR0913 - four subjects, and what only the runtime knows
     container_id: str,
     seccomp_profile: SeccompProfile | None = None,
     own_directories: tuple[str, ...] = (),
+    sysctl_trials: Mapping[str, Trial] | None = None,
 ) -> Resolution:
     """Return what becomes of the request; ``refusal`` of the result tells whether it may go on.
 
     ``environment`` has at least the ``required_subjects``, ``seccomp_profile`` is what
-    ``wanted_seccomp`` named, and ``own_directories`` are where the caller keeps state.
+    ``wanted_seccomp`` named, and ``own_directories`` are where the caller keeps state,
+    and ``sysctl_trials`` what came of trying those of ``sysctls_to_try``.
 
     Raises:
         UsageError: the request is malformed or contradicts itself.
@@ -103,10 +117,19 @@ def resolve(  # noqa: PLR0913 - four subjects, and what only the runtime knows
     check_request(request)
     isolation = _isolate(request, profile, environment, root)
     tree = _build_tree(request, profile, environment, root, isolation)
-    masked, readonly, mask_decisions = decide_masks(request, profile)
-    sysctls, sysctl_decisions = decide_sysctls(request, own_network=isolation.network.own)
+    masked, readonly, mask_decisions = decide_masks(request, profile, covered=tree.default.covered)
+    sysctls, sysctl_decisions = decide_sysctls(
+        request,
+        profile,
+        sysctl_trials or {},
+        own_ipc=not lacks_namespace(environment, "ipc"),
+        own_network=isolation.network.own,
+        covered=tree.default.covered,
+    )
     rlimits, rlimit_decisions = decide_rlimits(request, profile, environment)
-    cgroups, cgroup_decisions = decide_limits(request, profile, environment)
+    score, score_decisions = decide_oom_score(request, profile, environment)
+    limited, limit_decisions = decide_limits(request, profile, environment)
+    cgroups, cgroup_decisions = own_cgroups(request, profile, environment, limited)
     seccomp, seccomp_decision = decide_seccomp(
         request,
         profile,
@@ -115,39 +138,60 @@ def resolve(  # noqa: PLR0913 - four subjects, and what only the runtime knows
         filter_profile=seccomp_profile,
     )
     new_keyring, call_decisions = decide_calls(environment)
+    plain_clone, start_decisions = decide_start(environment)
+    shim, shim_decisions = decide_shim(seccomp, environment)
     hostname = request.hostname or container_id[:_HOSTNAME_LENGTH]
-    files, file_mounts = network_files(request, root, hostname, own=isolation.network.own)
+    namespaces, namespace_decisions = decide_namespaces(
+        environment,
+        user=isolation.user_namespace.new,
+        pid=tree.default.own_pid,
+        network=isolation.network.own,
+    )
+    name_to_set, name_decisions = decide_hostname(_hostname_wish(request, hostname), environment)
+    files, file_mounts = network_files(request, root, hostname, isolation.network)
     launch = LaunchSpec(
-        process=_process(request, isolation, rlimits, hostname),
+        process=msgspec.structs.replace(
+            _process(request, isolation, rlimits, hostname), oom_score_adj=score
+        ),
         capabilities=isolation.capabilities.sets,
         drop_bounding=isolation.capabilities.drop_bounding,
-        namespaces=_namespaces(isolation, tree),
+        namespaces=namespaces,
         root=tree.root.spec,
         mounts=(*empty_directories(request, own_directories), *tree.mounts, *file_mounts),
         devices=tree.devices.devices,
         device_links=tree.devices.links,
+        volumes=own_directories[1] if any(x.new_directory for x in tree.mounts) else None,
         uid_map=isolation.user_namespace.uid_map,
         gid_map=isolation.user_namespace.gid_map,
         map_with_tools=isolation.user_namespace.with_tools,
         masked_paths=masked,
         readonly_paths=readonly,
         sysctls=sysctls,
-        hostname=hostname,
+        hostname=name_to_set,
         loopback=isolation.network.loopback,
+        network=isolation.network.connection,
         new_keyring=new_keyring,
         cgroups=cgroups,
         seccomp=seccomp,
+        seccomp_shim=shim,
+        plain_clone=plain_clone,
+        old_mounts=has_old_mounts(environment),
         files=files,
     )
     decisions = (
         *call_decisions,
-        *isolation.decisions,
-        *tree.decisions,
+        *start_decisions,
+        *with_consequences(call_decisions, (*isolation.decisions, *tree.decisions)),
         *mask_decisions,
+        *namespace_decisions,
+        *name_decisions,
         seccomp_decision,
+        *shim_decisions,
         *decide_label(request, profile, environment),
+        *limit_decisions,
         *cgroup_decisions,
         *rlimit_decisions,
+        *score_decisions,
         *sysctl_decisions,
     )
     resolution = Resolution(
@@ -205,9 +249,6 @@ def _build_tree(
 ) -> _Tree:
     """Decide the root and all that is mounted on it, in the order in which it is mounted."""
     user_namespace = isolation.user_namespace
-    chosen_root = decide_root(
-        request, profile, environment, root, new_user_namespace=user_namespace.new
-    )
     devices = decide_devices(
         request,
         profile,
@@ -222,21 +263,40 @@ def _build_tree(
         tty_group=_has_tty_group(environment, user_namespace),
     )
     default = decide_mounts(request, profile, environment, setting)
+    chosen_root = decide_root(
+        request,
+        profile,
+        environment,
+        root,
+        Separation(
+            new_user_namespace=user_namespace.new,
+            own_ids=maps_own_ids(user_namespace, environment),
+            own_pid=default.own_pid,
+        ),
+    )
+    entered, entry_decisions = decide_entry(
+        chosen_root.spec,
+        environment,
+        reachable=_reachable(isolation),
+        new_user_namespace=user_namespace.new,
+    )
     volumes, volume_decisions = decide_volumes(
         request,
         environment,
         new_user_namespace=user_namespace.new,
         nodev=chosen_root.spec.nodev,
+        in_memory=user_namespace.new and not _root_is_us(environment, user_namespace),
     )
     taken = {volume.target for volume in volumes}
     kept = tuple(mount for mount in default.mounts if mount.target not in taken)
     return _Tree(
-        root=chosen_root,
+        root=msgspec.structs.replace(chosen_root, spec=entered),
         default=default,
         mounts=(*chosen_root.mounts, *kept, *volumes),
         devices=devices,
         decisions=(
             *chosen_root.decisions,
+            *entry_decisions,
             *default.decisions,
             *devices.decisions,
             *volume_decisions,
@@ -254,6 +314,11 @@ def _reachable(isolation: _Isolation) -> int:
     return sets.permitted if isolation.no_new_privs else sets.bounding
 
 
+def _root_is_us(environment: OuterEnvironment, user_namespace: UserNamespaceChoice) -> bool:
+    identity = environment.identity
+    return identity is not None and outside_id(user_namespace.uid_map, 0) == identity.uid
+
+
 def _has_tty_group(environment: OuterEnvironment, user_namespace: UserNamespaceChoice) -> bool:
     if user_namespace.new:
         return is_mapped(_TTY_GROUP, user_namespace.gid_map)
@@ -261,16 +326,10 @@ def _has_tty_group(environment: OuterEnvironment, user_namespace: UserNamespaceC
     return outer is None or outer.initial or is_mapped(_TTY_GROUP, outer.gid_map)
 
 
-def _namespaces(isolation: _Isolation, tree: _Tree) -> tuple[str, ...]:
-    return (
-        *(("user",) if isolation.user_namespace.new else ()),
-        "mnt",
-        *(("pid",) if tree.default.own_pid else ()),
-        "ipc",
-        "uts",
-        *(("net",) if isolation.network.own else ()),
-        "cgroup",
-    )
+def _hostname_wish(request: RunRequest, hostname: str) -> Wish:
+    if request.hostname is None:
+        return by_nestbox("hostname", hostname)
+    return by_flag("hostname", hostname, f"--hostname {hostname}")
 
 
 def _process(

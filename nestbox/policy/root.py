@@ -1,7 +1,6 @@
-"""The container's root: a directory, or overlays over it or over the present root. Pure.
+"""The container's root: a directory, or one whose changes are thrown away. Pure.
 
-The ladder for an overlay: its upper layer in the state directory - on a tmpfs - refuse. Nothing is
-copied.
+``nestbox.policy.root_ladder`` has the rungs of the latter. Nothing is copied silently.
 """
 
 from __future__ import annotations
@@ -11,22 +10,32 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from nestbox.errors import UsageError
-from nestbox.outer.derived import overmounts
+from nestbox.outer.derived import is_below, mount_at, overmounts
 from nestbox.outer.facts import Subject
-from nestbox.policy.host_mounts import HostTree, take_over
-from nestbox.policy.launch_spec import MountSpec, OverlayLayer, RootSpec
-from nestbox.policy.request import RootKind, RootMode
-from nestbox.policy.subjects import need
-from nestbox.policy.wish import Wish, by_flag, by_nestbox, by_profile
+from nestbox.policy.host_mounts import HostTree, shown_by_fuse, take_over
+from nestbox.policy.launch_spec import CopySpec, FuseSpec, MountSpec, OverlayLayer, RootSpec
+from nestbox.policy.request import THROWN_AWAY, RootKind, RootMode
+from nestbox.policy.root_decisions import layers_decisions, mounts_decisions, parts_decisions
+from nestbox.policy.root_ladder import Rung, find_rung
+from nestbox.policy.root_parts import (
+    Ground,
+    Parts,
+    make_parts,
+)
+from nestbox.policy.root_place import Place, Separation
+from nestbox.policy.subjects import holds, in_initial_namespace, need
+from nestbox.policy.wish import by_flag, by_profile
 
 if TYPE_CHECKING:
-    from nestbox.outer.facts import OuterEnvironment, RootFacts, Storage, Trial
+    from nestbox.outer.facts import OuterEnvironment, RootFacts
     from nestbox.policy.decision import Decision
     from nestbox.policy.profile import Profile
     from nestbox.policy.request import RunRequest
+    from nestbox.policy.userns import UserNamespaceChoice
 
-_TMPFS_NOTE: Final = "what is written there uses memory"
-
+_BASES: Final = {
+    "overlay": "", "overlays": "tmpfs", "fuse": "fuse", "copy": "copy", "mixed": "tmpfs",
+}  # fmt: skip
 
 # What a program of a profile with a read-only root may write to.
 _TMP: Final = MountSpec(
@@ -46,23 +55,12 @@ class RootChoice(msgspec.Struct, frozen=True, kw_only=True):
     decisions: tuple[Decision, ...]
 
 
-class _Overlay(msgspec.Struct, frozen=True, kw_only=True):
-    """The rung that was found for the upper layer; ``refused`` when there is none."""
-
-    upper: str | None = None
-    chosen: str = ""
-    cause: str = ""
-    remedy: str = ""
-    refused: bool = False
-
-
 def decide_root(
     request: RunRequest,
     profile: Profile,
     environment: OuterEnvironment,
     root: RootFacts,
-    *,
-    new_user_namespace: bool,
+    separation: Separation,
 ) -> RootChoice:
     """Return how the root is made.
 
@@ -75,34 +73,154 @@ def decide_root(
     wish = by_flag("root", _as_written(request), f"--rootfs {_as_written(request)}")
     if asked.kind is RootKind.DIRECTORY:
         _not_present_root(asked.directory, root)
-    if asked.kind is RootKind.DIRECTORY and asked.mode is not RootMode.OVERLAY:
+    if asked.kind is RootKind.DIRECTORY and asked.mode not in THROWN_AWAY:
         below = _mounts_inside(root.directory, environment) if readonly else ()
         spec = RootSpec(
-            directory=root.directory, readonly=readonly, readonly_below=below, nodev=nodev
+            directory=root.directory,
+            readonly=readonly,
+            readonly_below=below,
+            nodev=nodev,
+            # In another user namespace the kernel keeps what the outer mount says (locked flags).
+            executable=not separation.new_user_namespace and in_initial_namespace(environment),
         )
+        locked = "" if spec.executable else _locked_noexec(root.directory, environment)
+        if locked:
+            refused = wish.refused(cause=locked, remedy=f"use --rootfs {asked.directory}:overlay")
+            return RootChoice(spec=spec, mounts=(), decisions=(refused, *access))
         chosen = "the directory itself, read-only" if readonly else "the directory itself"
         scratch = (_TMP,) if profile.root.want == "ro" and readonly else ()
         return RootChoice(spec=spec, mounts=scratch, decisions=(wish.granted(chosen), *access))
-    storage = need(environment.storage, Subject.STORAGE)
-    rung = _overlay_rung(storage)
-    if new_user_namespace:
-        rung = _overlay_rung_in_user_namespace(storage, _has_mounts(root.directory, environment))
+    place = place_of(request, environment, root, separation)
+    rung = find_rung(place)
+    if not rung.kind:
+        refused = wish.refused(cause=rung.cause, remedy=rung.remedy)
+        spec = RootSpec(directory=root.directory, readonly=readonly, nodev=nodev)
+        return RootChoice(spec=spec, mounts=(), decisions=(refused, *access))
+    parts = _parts(place, rung, readonly)
+    tree = _mounts(place, rung, readonly)
+    nested = separation.new_user_namespace or not in_initial_namespace(environment)
     spec = RootSpec(
         directory=root.directory,
-        layers=(OverlayLayer(lower=root.directory, target="/"),),
+        base=_BASES[rung.kind],
+        layers=(*_first_layer(root, rung), *parts.layers, *tree.layers),
+        copies=(*_first_copy(root, rung), *parts.copies),
+        binds=parts.binds,
         upper=rung.upper,
         readonly=readonly,
         nodev=nodev,
-        user_namespace_options=new_user_namespace,
+        user_namespace_options=nested,
+        executable=rung.kind == "copy" and not nested,
+        lenient=nested or not holds(environment, "CAP_DAC_OVERRIDE"),
+        fuse=_fuse_spec(place, rung),
     )
-    decision = _decision(wish, rung, readonly)
-    if asked.kind is RootKind.DIRECTORY or rung.refused:
-        return RootChoice(spec=spec, mounts=(), decisions=(decision, *access))
-    tree = take_over(need(environment.mounts, Subject.MOUNTS), readonly=readonly)
+    chosen = f"{rung.chosen}, read-only" if readonly else rung.chosen
+    named = f"--rootfs {_as_written(request)}"
     return RootChoice(
-        spec=msgspec.structs.replace(spec, layers=(*spec.layers, *tree.layers)),
+        spec=spec,
         mounts=tree.binds,
-        decisions=(decision, *access, *_mounts_decisions(tree)),
+        decisions=(
+            wish.granted(chosen, cause=rung.cause),
+            *access,
+            *parts_decisions(parts, rung, place, named),
+            *layers_decisions(rung, need(environment.kernel, Subject.KERNEL), nested=nested),
+            *mounts_decisions(tree, place),
+        ),
+    )
+
+
+def _locked_noexec(directory: str, environment: OuterEnvironment) -> str:
+    """Return why no program in a directory can be executed in a user namespace; empty when it can.
+
+    Where mounts were not looked at, they are those of an ordinary machine.
+    """
+    mount = mount_at(environment.mounts or (), directory)
+    if mount is None or "noexec" not in mount.options:
+        return ""
+    return f"{mount.target}, where it is, is mounted noexec, which a user namespace cannot lift"
+
+
+def maps_own_ids(choice: UserNamespaceChoice, environment: OuterEnvironment) -> bool:
+    """Return whether a new user namespace maps no ids but our own, so that all files stay ours."""
+    if not choice.new:
+        return False
+    uid = need(environment.identity, Subject.IDENTITY).uid
+    return [(row.outside, row.count) for row in choice.uid_map] == [(uid, 1)]
+
+
+def place_of(
+    request: RunRequest,
+    environment: OuterEnvironment,
+    root: RootFacts,
+    separation: Separation,
+) -> Place:
+    """Return all that the choice of a root whose changes are thrown away depends on."""
+    devices = environment.devices
+    return Place(
+        kind=request.root.kind,
+        mode=request.root.mode,
+        root=root,
+        storage=need(environment.storage, Subject.STORAGE),
+        mounts=need(environment.mounts, Subject.MOUNTS),
+        separation=separation,
+        tools=environment.tools,
+        fuse=devices.nodes.get("/dev/fuse") if devices else None,
+    )
+
+
+def _first_layer(root: RootFacts, rung: Rung) -> tuple[OverlayLayer, ...]:
+    if rung.kind != "overlay":
+        return ()
+    return (OverlayLayer(lower=root.directory, target="/"),)
+
+
+def _first_copy(root: RootFacts, rung: Rung) -> tuple[CopySpec, ...]:
+    return (CopySpec(source=root.directory, target="/"),) if rung.kind == "copy" else ()
+
+
+def _fuse_spec(place: Place, rung: Rung) -> FuseSpec | None:
+    if rung.kind != "fuse" or place.tools is None or place.tools.fuse_overlayfs is None:
+        return None
+    return FuseSpec(
+        program=place.tools.fuse_overlayfs,
+        user_namespace=place.separation.new_user_namespace,
+        all_roots=place.separation.own_ids,
+    )
+
+
+def _parts(place: Place, rung: Rung, readonly: bool) -> Parts:
+    """Return what lies beside the mounts, where no overlay or copy shows it."""
+    if rung.kind == "fuse":
+        return Parts()
+    tree = place.root.tree
+    if rung.kind in {"overlay", "copy"}:
+        # All but what is mounted is in the base.
+        prefix = place.root.directory.rstrip("/")
+        full = [path for path in place.full if path != place.root.directory]
+        tree = tuple(x for x in tree if any(is_below(prefix + x.path, path) for path in full))
+    return make_parts(
+        Ground(
+            directory=place.root.directory,
+            mounts=place.mounts,
+            tree=tree,
+            full=place.full,
+            overlays=place.overlays.works,
+            readonly=readonly,
+        )
+    )
+
+
+def _mounts(place: Place, rung: Rung, readonly: bool) -> HostTree:
+    """Return what becomes of the mounts below the root."""
+    if place.kind is RootKind.DIRECTORY and rung.kind != "overlays":
+        return HostTree(total=0, layers=(), binds=(), weaker={}, omitted=())
+    if rung.kind == "fuse":
+        return shown_by_fuse(place.mounts, readonly=readonly)
+    return take_over(
+        place.mounts,
+        readonly=readonly,
+        directory=place.root.directory,
+        takes_overlay=place.takes_overlay,
+        listed=frozenset(one.path for one in place.root.tree),
     )
 
 
@@ -126,10 +244,11 @@ def _access(request: RunRequest, profile: Profile) -> tuple[bool, tuple[Decision
     if request.root.kind is RootKind.HOST:
         kept = "what is written goes to the overlay, so the root itself is never changed"
         return False, (wish.granted("read-write", cause=kept),)
-    if request.root.mode is RootMode.OVERLAY:
+    if request.root.mode in THROWN_AWAY:
         # Who names an overlay wants to write, and what is written is thrown away.
         named = by_flag("root.access", "rw", flag)
-        return False, (named.granted("read-write", cause="an overlay was asked for by name"),)
+        cause = "a root whose changes are thrown away was asked for by name"
+        return False, (named.granted("read-write", cause=cause),)
     return True, (wish.granted("read-only, with a tmpfs at /tmp"),)
 
 
@@ -148,72 +267,3 @@ def _mounts_inside(directory: str, environment: OuterEnvironment) -> tuple[str, 
     """Return the targets of the mounts below a directory, as paths inside it, outer ones first."""
     below = overmounts(need(environment.mounts, Subject.MOUNTS), directory)
     return tuple(sorted(mount.target.removeprefix(directory.rstrip("/")) for mount in below))
-
-
-def _has_mounts(directory: str, environment: OuterEnvironment) -> bool:
-    return bool(overmounts(need(environment.mounts, Subject.MOUNTS), directory))
-
-
-def _overlay_rung_in_user_namespace(storage: Storage, locked: bool) -> _Overlay:
-    """Return the rung of an overlay over a directory, with or without mounts below it.
-
-    What is mounted below is locked in a new user namespace, so that the kernel gives EINVAL for
-    the layer, as in the trial over the present root. Source: fs/namespace.c clone_private_mount.
-    """
-    trial = storage.overlay_user
-    if trial.works or (trial.error == "EINVAL" and not locked):
-        chosen = "overlay in the user namespace, upper layer on a tmpfs"
-        return _Overlay(chosen=chosen, cause=_TMPFS_NOTE)
-    why = ": the mounts below are locked" if trial.error == "EINVAL" else ""
-    return _no_overlay("in a new user namespace", trial, why)
-
-
-def _overlay_rung(storage: Storage) -> _Overlay:
-    if storage.overlay.works:
-        return _Overlay(
-            upper=storage.state_directory,
-            chosen=f"overlay, upper layer in {storage.state_directory}",
-        )
-    if storage.overlay_tmpfs.works:
-        return _Overlay(
-            chosen="overlay, upper layer on a tmpfs",
-            cause=f"an upper layer in {storage.state_directory} ({storage.state_fstype}) gave "
-            f"{storage.overlay.error}; {_TMPFS_NOTE}",
-        )
-    # Source: include/linux/fs.h, FILESYSTEM_MAX_STACK_DEPTH.
-    stacked = storage.root_fstype == "overlay" and storage.overlay_tmpfs.error == "EINVAL"
-    why = ": the root is an overlay, and the kernel stacks no more than two" if stacked else ""
-    return _no_overlay("with its upper layer on a tmpfs", storage.overlay_tmpfs, why)
-
-
-def _no_overlay(how: str, trial: Trial, why: str = "") -> _Overlay:
-    return _Overlay(
-        refused=True,
-        cause=f"an overlay over the present root, {how}, was tried and gave {trial.error}{why}",
-        remedy="use --rootfs DIR with a copy of the root, or run nestbox where overlay works",
-    )
-
-
-def _decision(wish: Wish, rung: _Overlay, readonly: bool) -> Decision:
-    if rung.refused:
-        return wish.refused(cause=rung.cause, remedy=rung.remedy)
-    chosen = f"{rung.chosen}, read-only" if readonly else rung.chosen
-    return wish.granted(chosen, cause=rung.cause)
-
-
-def _mounts_decisions(tree: HostTree) -> tuple[Decision, ...]:
-    """Return what became of the mounts below the present root."""
-    wish = by_nestbox("root.mounts", f"{tree.total} mounts below /")
-    layered = f"{len(tree.layers)} as overlays of their own"
-    if tree.weaker:
-        return (
-            wish.short(
-                f"{layered}; read-only: {', '.join(tree.weaker)}",
-                cause="; ".join(dict.fromkeys(tree.weaker.values())),
-                remedy="mount what must be written with -v",
-            ),
-        )
-    bound = f", {len(tree.binds)} read-only" if tree.binds else ""
-    omitted = f", without {', '.join(tree.omitted)}" if tree.omitted else ""
-    cause = "files are bound read-only" if tree.binds else ""
-    return (wish.granted(f"{layered}{bound}{omitted}", cause=cause),)

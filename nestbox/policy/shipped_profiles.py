@@ -97,6 +97,8 @@ def _profile(form: dict[str, Any]) -> Profile:
         no_new_privs=form["no_new_privs"],
         limits=ResourceLimits(**{**limits, "policy": _intent(limits)}),
         rlimits=tuple((name, value) for name, value in form["rlimits"]),
+        oom_score_adj=form["oom_score_adj"],
+        sysctls=tuple((name, value) for name, value in form["sysctls"]),
         source=form["source"],
     )
 

@@ -21,6 +21,8 @@ _ALWAYS = frozenset(
 _FOR_USER_NAMESPACE = frozenset(
     {Subject.TOOLS, Subject.MOUNTS, Subject.NAMESPACES, Subject.SYSCTLS}
 )
+# What can forbid one, and what the engine around us calls the setting.
+_FOR_REASONS = frozenset({Subject.SECCOMP, Subject.LSM, Subject.ENGINE})
 _NOTHING = OuterEnvironment()
 
 
@@ -44,6 +46,8 @@ def in_initial_namespace(environment: OuterEnvironment) -> bool:
 
 def wants_user_namespace(request: RunRequest, profile: Profile) -> bool:
     """Return whether a new user namespace was asked for, by flag or by the profile."""
+    if request.uid_maps or request.gid_maps:
+        return True
     return (request.user_namespace or profile.user_namespace.want) != "host"
 
 
@@ -57,21 +61,58 @@ def required_subjects(
     nothing is.
     """
     needed = set(_ALWAYS)
-    needed |= _for_storage(request)
+    needed |= _for_storage(request, environment)
     needed |= _for_limits(request, profile, environment)
+    if _is_connected(request, profile):
+        needed |= {Subject.NETWORK, Subject.DEVICES}
     if request.devices or profile.devices.want == "all":
         needed |= {Subject.DEVICES}
-    if request.limits or profile.rlimits:
-        needed |= {Subject.LIMITS}
+    needed |= _for_process_limits(request, profile)
     if profile.lsm.want != "keep" or request.security.apparmor or _relabels(request):
         needed |= {Subject.LSM}
-    if _new_user_namespace(request, profile, environment):
-        needed |= _FOR_USER_NAMESPACE
-    if may_be_filtered(environment):
-        needed |= {Subject.SECCOMP}
+    if gets_user_namespace(request, profile, environment):
+        needed |= {*_FOR_USER_NAMESPACE, Subject.DEVICES}
+        if _lacks_user_namespace(environment):
+            needed |= _FOR_REASONS
+    needed |= _for_nesting(environment)
     if _mounts_matter(request, environment) or _is_readonly_directory(request, profile):
         needed |= {Subject.MOUNTS}
     return frozenset(needed)
+
+
+def _for_nesting(environment: OuterEnvironment) -> set[Subject]:
+    """Return what matters only where an engine, or another user namespace, is around us."""
+    needed: set[Subject] = set()
+    if environment.capabilities is not None and environment.capabilities.no_new_privs:
+        needed |= {Subject.NAMESPACES}  # a sandbox may be around us in which nobody mounts
+        if _lacks_user_namespace(environment):
+            needed |= _FOR_REASONS
+    if may_be_filtered(environment):
+        needed |= {Subject.SECCOMP, Subject.DEVICES}
+    if environment.user_namespace is not None and not environment.user_namespace.initial:
+        needed |= {Subject.NAMESPACES, Subject.MOUNTS}
+    if lacks_pivot(environment):
+        needed |= {Subject.MOUNTS}
+    seccomp = environment.seccomp
+    if seccomp is not None and not all(trial.works for trial in seccomp.syscalls.values()):
+        needed |= {Subject.LSM}  # an engine that filters may confine as well
+    return needed
+
+
+def _for_process_limits(request: RunRequest, profile: Profile) -> set[Subject]:
+    from nestbox.policy.limits import wants_many_files
+
+    scored = request.oom_score_adj is not None or profile.oom_score_adj is not None
+    if not (request.limits or profile.rlimits or scored):
+        return set()
+    many = {Subject.SYSCTLS} if wants_many_files(request, profile) else set()
+    return {Subject.LIMITS, *many}
+
+
+def _is_connected(request: RunRequest, profile: Profile) -> bool:
+    """Return whether a network with a way out of its own is asked for."""
+    wanted = request.network or ("private" if request.ports else profile.network.want)
+    return wanted not in {"none", "host"}
 
 
 def _is_readonly_directory(request: RunRequest, profile: Profile) -> bool:
@@ -84,12 +125,17 @@ def _is_readonly_directory(request: RunRequest, profile: Profile) -> bool:
     return named or profile.root.want == "ro"
 
 
-def _for_storage(request: RunRequest) -> set[Subject]:
-    from nestbox.policy.request import RootKind, RootMode
+def _for_storage(request: RunRequest, environment: OuterEnvironment) -> set[Subject]:
+    from nestbox.policy.request import THROWN_AWAY, RootKind, RootMode
 
-    if request.root.kind is RootKind.HOST:
-        return {Subject.STORAGE, Subject.MOUNTS}
-    return {Subject.STORAGE} if request.root.mode is RootMode.OVERLAY else set()
+    if request.root.kind is not RootKind.HOST and request.root.mode not in THROWN_AWAY:
+        return set()
+    storage = environment.storage
+    full = storage is not None and (storage.full or storage.full_user)
+    trials = (storage.bare, storage.bare_user) if storage else ()
+    if full or request.root.mode is RootMode.FUSE or not all(x is None or x.works for x in trials):
+        return {Subject.STORAGE, Subject.MOUNTS, Subject.TOOLS, Subject.DEVICES}
+    return {Subject.STORAGE, Subject.MOUNTS}
 
 
 def _for_limits(
@@ -102,9 +148,17 @@ def _for_limits(
         needed.add(Subject.CGROUP)
     if "cpu" in controllers:
         needed.add(Subject.LIMITS)
-    if environment.cgroup and any(
-        is_blocked(hierarchy_of(environment.cgroup.hierarchies, controller), controller)
-        for controller in controllers
+    if request.security.writable_cgroups or profile.cgroup.want == "rw":
+        # For what engines in there limit by, each as if it were asked for.
+        controllers = {*controllers, "memory", "cpu", "pids"}
+    cgroup = environment.cgroup
+    if (
+        cgroup
+        and cgroup.first_namespace is None
+        and any(
+            is_blocked(hierarchy_of(cgroup.hierarchies, controller), controller)
+            for controller in controllers
+        )
     ):
         needed.add(Subject.NAMESPACES)
     return needed
@@ -133,24 +187,68 @@ def is_blocked(hierarchy: CgroupHierarchy | None, controller: str) -> bool:
     return hierarchy.processes != 0 or controller not in hierarchy.controllers
 
 
-def _new_user_namespace(
+def gets_user_namespace(
     request: RunRequest, profile: Profile, environment: OuterEnvironment
 ) -> bool:
+    """Return whether the container gets a user namespace of its own, if it can have one."""
     if wants_user_namespace(request, profile):
         return True
     return environment.capabilities is not None and not holds(environment, "CAP_SYS_ADMIN")
 
 
-def may_be_filtered(environment: OuterEnvironment) -> bool:
-    """Return whether an engine may have put a filter on us, so that trying calls is worth it.
+def _lacks_user_namespace(environment: OuterEnvironment) -> bool:
+    """Return whether something that a user namespace takes was tried and failed."""
+    facts = environment.namespaces
+    if facts is None:
+        return False
+    tried = (*facts.create_with_user.values(), *facts.user_steps.values())
+    return not all(trial.works for trial in tried)
 
-    Engines filter who is not privileged, and whom they do not trust with the machine's kernel
-    they give no CAP_SYS_MODULE, or a user namespace.
+
+def may_be_filtered(environment: OuterEnvironment) -> bool:
+    """Return whether a filter is on us, or an engine is around us, so that trying is worth it.
+
+    Whom engines do not trust with the machine's kernel they give no CAP_SYS_MODULE, or a user
+    namespace.
     """
     rights, namespace = environment.capabilities, environment.user_namespace
     if rights is None or namespace is None:
         return False
+    if rights.filtered:
+        return True
     return not namespace.initial or not rights.sets.bounding >> BY_NAME["CAP_SYS_MODULE"] & 1
+
+
+def lacks_namespace(environment: OuterEnvironment, kind: str) -> bool:
+    """Return whether the kernel was built without namespaces of a kind (``"pid"``)."""
+    shown = need(environment.kernel, Subject.KERNEL).namespaces
+    return bool(shown) and kind not in shown
+
+
+def lacks_file_system(environment: OuterEnvironment, fstype: str) -> bool:
+    """Return whether the kernel was built without a file system that is never a module."""
+    shown = need(environment.kernel, Subject.KERNEL).file_systems
+    return bool(shown) and fstype not in shown
+
+
+def lacks_pivot(environment: OuterEnvironment) -> bool:
+    """Return whether a filter that an engine put on us was seen to stop pivot_root(2)."""
+    if environment.seccomp is None:
+        return False
+    trial = environment.seccomp.syscalls.get("pivot_root")
+    return trial is not None and not trial.works
+
+
+def lacks_chroot(environment: OuterEnvironment, *, new_user_namespace: bool) -> bool:
+    """Return whether chroot(2) fails: a filter stops it, or the capability for it is missing.
+
+    In a new user namespace we have the capability; the filters of engines go by their own.
+    """
+    seccomp = environment.seccomp
+    trial = None if seccomp is None else seccomp.syscalls.get("chroot")
+    if trial is not None and not trial.works:
+        return True
+    return not new_user_namespace and not holds(environment, "CAP_SYS_CHROOT")
 
 
 def _mounts_matter(request: RunRequest, environment: OuterEnvironment) -> bool:

@@ -10,20 +10,24 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from nestbox.errors import UsageError
 from nestbox.outer.facts import IdMap, Subject
 from nestbox.policy.decision import Outcome
-from nestbox.policy.id_maps import MANY_IDS, automatic_maps, explicit_maps, parse_map
+from nestbox.policy.id_maps import IdMaps, Kept, automatic_maps, explicit_maps
+from nestbox.policy.id_rows import MANY_IDS, parse_map
 from nestbox.policy.subjects import holds, need
+from nestbox.policy.userns_denial import mount_denial, user_namespace_denial
 from nestbox.policy.wish import Wish, by_flag, by_nestbox, by_profile
 
 if TYPE_CHECKING:
-    from nestbox.outer.facts import OuterEnvironment, Trial
+    from nestbox.outer.facts import OuterEnvironment
     from nestbox.policy.decision import Decision
     from nestbox.policy.profile import Profile
     from nestbox.policy.request import RunRequest
 
 _SUBJECT: Final = "user-namespace"
-_NEEDED: Final = ("user", "mnt", "pid", "ipc", "uts", "net", "cgroup")
+_KEEP: Final = "keep-id"
+_MAX_ID: Final = (1 << 32) - 2
 
 
 class UserNamespaceChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +38,7 @@ class UserNamespaceChoice(msgspec.Struct, frozen=True, kw_only=True):
     gid_map: tuple[IdMap, ...] = ()
     setgroups: bool = True  # whether setgroups(2) is allowed in it
     with_tools: bool = False  # newuidmap and newgidmap write the maps
+    user: str | None = None  # who the program is unless -u says otherwise: "UID:GID"
     decisions: tuple[Decision, ...] = ()
 
     @property
@@ -48,25 +53,88 @@ def decide_user_namespace(
     """Return the user namespace of the container.
 
     Raises:
-        UsageError: ``--userns`` is malformed.
+        UsageError: ``--userns``, ``--uidmap`` or ``--gidmap`` is malformed, or they contradict.
     """
-    asked = request.user_namespace
-    if asked is not None:
-        wish = by_flag(_SUBJECT, asked, f"--userns {asked}")
-    else:
-        choice = profile.user_namespace
-        wish = by_profile(_SUBJECT, choice.want, profile.name, choice.policy)
-    rows = None if wish.request in {"host", "auto"} else parse_map(wish.request)
+    wish = _wish(request, profile)
+    if request.uid_maps or request.gid_maps:
+        return _make(wish, environment, _mapped_by_flags(request, environment))
     if wish.request == "host":
         return _stay(wish, environment)
-    return _make(wish, environment, rows)
+    if wish.request == "auto":
+        return _make(wish, environment, automatic_maps(environment))
+    if wish.request.partition(":")[0] == _KEEP:
+        return _keep(wish, environment)
+    rows = parse_map((wish.request,), f"--userns {wish.request!r}", size_optional=False)
+    return _make(wish, environment, explicit_maps(rows, _gids_of(rows, environment), environment))
+
+
+def _wish(request: RunRequest, profile: Profile) -> Wish:
+    if request.uid_maps or request.gid_maps:
+        flags = [f"--uidmap {text}" for text in request.uid_maps]
+        flags += [f"--gidmap {text}" for text in request.gid_maps]
+        if request.user_namespace is not None:
+            raise UsageError(
+                f"--userns {request.user_namespace} with {flags[0]}",
+                cause="both say which ids the user namespace has",
+                remedy="leave one of them out",
+            )
+        maps = " ".join((*request.uid_maps, *request.gid_maps))
+        return by_flag(_SUBJECT, maps, " ".join(flags))
+    asked = request.user_namespace
+    if asked is not None:
+        return by_flag(_SUBJECT, asked, f"--userns {asked}")
+    choice = profile.user_namespace
+    return by_profile(_SUBJECT, choice.want, profile.name, choice.policy)
+
+
+def _mapped_by_flags(request: RunRequest, environment: OuterEnvironment) -> IdMaps:
+    """Return the maps of --uidmap and --gidmap; one alone is meant for both, as podman has it."""
+    uids = parse_map(request.uid_maps, "--uidmap", size_optional=True) if request.uid_maps else ()
+    gids = parse_map(request.gid_maps, "--gidmap", size_optional=True) if request.gid_maps else ()
+    return explicit_maps(uids or gids, gids or uids, environment)
+
+
+def _gids_of(rows: tuple[IdMap, ...], environment: OuterEnvironment) -> tuple[IdMap, ...]:
+    """Return the gids of a map that names ids of both kinds: our own uid stands for our own gid."""
+    own = need(environment.identity, Subject.IDENTITY)
+    if len(rows) == 1 and rows[0].count == 1 and rows[0].outside == own.uid:
+        return (msgspec.structs.replace(rows[0], outside=own.gid),)
+    return rows
+
+
+def _keep(wish: Wish, environment: OuterEnvironment) -> UserNamespaceChoice:
+    """Return a new one in which our own ids are the same as outside, or those that are named."""
+    own = need(environment.identity, Subject.IDENTITY)
+    kept = _parse_keep(wish.request, Kept(uid=own.uid, gid=own.gid))
+    made = _make(wish, environment, automatic_maps(environment, kept))
+    return msgspec.structs.replace(made, user=f"{kept.uid}:{kept.gid}")
+
+
+def _parse_keep(text: str, kept: Kept) -> Kept:
+    """Return what ``keep-id[:uid=N][,gid=N]`` says, the other ids as they are."""
+    _, separator, settings = text.partition(":")
+    given: dict[str, int] = {}
+    for item in settings.split(",") if separator else ():
+        name, _, value = item.partition("=")
+        number = int(value) if value.isascii() and value.isdigit() and len(value) <= 10 else -1
+        if name not in {"uid", "gid"} or name in given or not 0 <= number <= _MAX_ID:
+            raise UsageError(
+                f"--userns {text!r}",
+                cause=f"{item!r} is neither uid=N nor gid=N, or is given twice",
+                remedy="write keep-id, or keep-id:uid=N,gid=N",
+            )
+        given[name] = number
+    return msgspec.structs.replace(kept, **given)
 
 
 def _stay(wish: Wish, environment: OuterEnvironment) -> UserNamespaceChoice:
     """Return no new user namespace where we have the rights, else the lenient step down."""
     if holds(environment, "CAP_SYS_ADMIN"):
+        denial = mount_denial(environment)
+        if denial:
+            return _refuse(wish, *denial)
         return UserNamespaceChoice(new=False, decisions=(wish.granted("the outer one"),))
-    made = _make(wish, environment, None)
+    made = _make(wish, environment, automatic_maps(environment))
     if made.refused:
         first = made.decisions[0]
         both = f"CAP_SYS_ADMIN is not in the outer effective set, and {first.cause}"
@@ -80,16 +148,17 @@ def _stay(wish: Wish, environment: OuterEnvironment) -> UserNamespaceChoice:
     return msgspec.structs.replace(made, decisions=(stepped, *made.decisions[1:]))
 
 
-def _make(
-    wish: Wish, environment: OuterEnvironment, rows: tuple[IdMap, ...] | None
-) -> UserNamespaceChoice:
-    """Return a new user namespace on the best rung of ids, or the refusal."""
-    maps = automatic_maps(environment) if rows is None else explicit_maps(rows, environment)
+def _make(wish: Wish, environment: OuterEnvironment, maps: IdMaps) -> UserNamespaceChoice:
+    """Return a new user namespace with these maps, or the refusal."""
+    denials = [user_namespace_denial(environment)]
     if maps.refused:
-        return _refuse(wish, maps.cause, maps.remedy)
-    denial = _denial(environment)
-    if denial:
-        return _refuse(wish, *denial)
+        denials.append((maps.cause, maps.remedy))
+    found = [denial for denial in denials if denial]
+    if found:
+        # All of them, so that one change of the outer environment is enough.
+        return _refuse(
+            wish, *("; ".join(dict.fromkeys(words)) for words in zip(*found, strict=True))
+        )
     decisions = [wish.granted(f"a new one, {maps.chosen}")]
     if maps.weaker:
         ids = by_nestbox(f"{_SUBJECT}.ids", f"{MANY_IDS} ids of its own")
@@ -106,40 +175,3 @@ def _make(
 
 def _refuse(wish: Wish, cause: str, remedy: str) -> UserNamespaceChoice:
     return UserNamespaceChoice(new=False, decisions=(wish.refused(cause=cause, remedy=remedy),))
-
-
-def _denial(environment: OuterEnvironment) -> tuple[str, str] | None:
-    """Return why no user namespace can be made, and the remedy; None when one can."""
-    namespaces = need(environment.namespaces, Subject.NAMESPACES)
-    trials = namespaces.create_with_user
-    failed = next((name for name in _NEEDED if name in trials and not trials[name].works), None)
-    if failed is None or _is_no_evidence(trials[failed], environment):
-        return None
-    sysctls = need(environment.sysctls, Subject.SYSCTLS)
-    if sysctls.get("user.max_user_namespaces") == "0":
-        return (
-            "user.max_user_namespaces is 0",
-            "outside, run: sysctl -w user.max_user_namespaces=15000",
-        )
-    if sysctls.get("kernel.unprivileged_userns_clone") == "0":
-        return (
-            "kernel.unprivileged_userns_clone is 0",
-            "outside, run: sysctl -w kernel.unprivileged_userns_clone=1",
-        )
-    if sysctls.get("kernel.apparmor_restrict_unprivileged_userns") == "1":
-        return (
-            "AppArmor restricts unprivileged user namespaces "
-            "(kernel.apparmor_restrict_unprivileged_userns is 1)",
-            "outside, run: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
-        )
-    return (
-        f"a new user namespace with a {failed} namespace was tried and gave {trials[failed].error}",
-        "let the outer seccomp filter and LSM allow it; for docker, start the outer container "
-        "with --security-opt seccomp=unconfined",
-    )
-
-
-def _is_no_evidence(trial: Trial, environment: OuterEnvironment) -> bool:
-    """Return whether a trial failed for a reason of its own: it maps our own id, which is 0."""
-    own = need(environment.identity, Subject.IDENTITY).uid
-    return trial.error == "EPERM" and own == 0 and not holds(environment, "CAP_SETFCAP")

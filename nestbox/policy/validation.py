@@ -6,8 +6,9 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from nestbox.errors import UsageError
+from nestbox.policy.network import NAMES
 from nestbox.policy.paths import clean
-from nestbox.policy.request import RootKind, RootMode
+from nestbox.policy.request import THROWN_AWAY, RootKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +21,7 @@ _HOSTNAME: Final = r"[A-Za-z0-9]([A-Za-z0-9.\-]*[A-Za-z0-9])?"
 _MAX_HOSTNAME: Final = 64  # __NEW_UTS_LEN
 _MIN_MEMORY: Final = 6 << 20  # bytes; what dockerd refuses to go below
 _MAX_LIMIT: Final = (1 << 63) - 1  # bytes; what a cgroup file takes
-_MOUNT_TYPES: Final = ("bind", "tmpfs")
-_NETWORKS: Final = frozenset({"none", "host"})
+_MOUNT_TYPES: Final = ("bind", "tmpfs", "volume")
 
 
 def check_request(request: RunRequest) -> None:
@@ -90,14 +90,45 @@ def _check_hostname(request: RunRequest) -> None:
 
 def _check_network(request: RunRequest) -> None:
     network = request.network
-    if network is None or network in _NETWORKS:
+    if network is None or network in NAMES:
         return
-    known = network in {"bridge", "pasta", "slirp4netns"} or network.startswith("container:")
+    remedy = f"use one of {', '.join(NAMES)}"
+    if network.startswith(("container:", "ns:")):
+        cause = "nestbox joins no network of others"
+    else:
+        from difflib import get_close_matches
+
+        cause = "there is no such network"
+        close = get_close_matches(network, NAMES, n=1)
+        remedy = f"did you mean {close[0]}?" if close else remedy
+    raise UsageError(f"--network {_shown(network)}", cause=cause, remedy=remedy)
+
+
+def _check_pid(request: RunRequest) -> None:
+    if request.pid in {None, "private", "host"}:
+        return
+    joins = request.pid.startswith(("container:", "ns:"))
     raise UsageError(
-        f"--network {_shown(network)}",
-        cause="nestbox does not set up networks yet" if known else "there is no such network",
-        remedy="use --network host to share the present network, or --network none",
+        f"--pid {_shown(request.pid)}",
+        cause="nestbox joins no pid namespace of others" if joins else "there is no such kind",
+        remedy="use private, or host to share the present one",
     )
+
+
+def _check_ports(request: RunRequest) -> None:
+    taken: set[tuple[str, tuple[str, int]]] = set()
+    for port in request.ports:
+        if port.outer is None:
+            continue
+        # The same port of two addresses is two ports, but not of one and of all of them.
+        others = {where for where, number in taken if number == (port.protocol, port.outer)}
+        if port.address in others or (others and "" in {port.address, *others}):
+            raise UsageError(
+                port.asked_by,
+                cause=f"the port {port.outer}/{port.protocol} is published twice",
+                remedy="give each a port of its own",
+            )
+        taken.add((port.address, (port.protocol, port.outer)))
 
 
 def _check_root(request: RunRequest) -> None:
@@ -109,11 +140,11 @@ def _check_root(request: RunRequest) -> None:
             cause="it is not an absolute path",
             remedy="give the whole path of the directory",
         )
-    if request.read_only and root.mode is RootMode.OVERLAY:
+    if request.read_only and root.mode in THROWN_AWAY:
         raise UsageError(
-            "--read-only with an overlay root",
-            cause="an overlay is there to be written to, and --read-only forbids that",
-            remedy="use one of --read-only and :overlay",
+            f"--read-only with a root that is made to be written to (:{root.mode.value})",
+            cause="what is written to it is thrown away, and --read-only forbids writing",
+            remedy=f"use one of --read-only and :{root.mode.value}",
         )
 
 
@@ -236,6 +267,8 @@ _CHECKS: Final[tuple[Callable[[RunRequest], None], ...]] = (
     _check_name,
     _check_hostname,
     _check_network,
+    _check_ports,
+    _check_pid,
     _check_environment,
     _check_directory,
     _check_memory,

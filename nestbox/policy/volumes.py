@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _TMPFS_ATTRIBUTES: Final = ("nosuid", "nodev", "noexec")
 _TMPFS_MODE: Final = "1777"
+_ATIMES: Final = ("noatime", "relatime", "strictatime")
 _ATTRIBUTE_ORDER: Final = (
     "ro", "nosuid", "nodev", "noexec", "nodiratime", "nosymfollow", "relatime", "noatime",
     "strictatime",
@@ -37,10 +38,12 @@ def decide_volumes(
     *,
     new_user_namespace: bool,
     nodev: bool = True,
+    in_memory: bool = False,
 ) -> tuple[tuple[MountSpec, ...], tuple[Decision, ...]]:
     """Return the volumes, those nearer to the root first, and a decision for each.
 
-    ``nodev`` is false for a container that may have all devices.
+    ``nodev`` is false for a container that may have all devices; ``in_memory`` is true for one
+    whose root cannot reach directories of the runtime's.
 
     Raises:
         UsageError: a volume is malformed, lies where none may, or two have the same target.
@@ -62,6 +65,13 @@ def decide_volumes(
         if mount.type == "tmpfs":
             specs.append(_tmpfs(target, options))
             decisions.append(wish.granted("a new tmpfs"))
+            continue
+        if mount.type == "volume":
+            spec, decision = _new_directory(
+                wish, target, options, ("nodev",) if nodev else (), in_memory=in_memory
+            )
+            specs.append(spec)
+            decisions.append(decision)
             continue
         spec = _bind(mount, target, options, ("nodev",) if nodev else ())
         specs.append(spec)
@@ -105,6 +115,34 @@ def _tmpfs(target: str, options: MountOptions) -> MountSpec:
     )
 
 
+def _new_directory(
+    wish: Wish, target: str, options: MountOptions, defaults: tuple[str, ...], *, in_memory: bool
+) -> tuple[MountSpec, Decision]:
+    """Return an empty directory for what is written there, on disk where the container gets there.
+
+    Other than docker's anonymous volumes it starts empty, whatever the root has in that place.
+    """
+    attributes = _attributes(defaults, options)
+    if in_memory:
+        spec = MountSpec(
+            fstype="tmpfs",
+            source="tmpfs",
+            target=target,
+            attributes=attributes,
+            options=(("mode", "755"),),
+        )
+        cause = "its root has another id than we, who own the state directory; it uses memory"
+        return spec, wish.granted("a new tmpfs", cause=cause)
+    spec = MountSpec(
+        fstype="bind",
+        source=target.strip("/").replace("/", "-"),
+        target=target,
+        attributes=attributes,
+        new_directory=True,
+    )
+    return spec, wish.granted("a new directory, removed with the container")
+
+
 def _bind(
     mount: MountRequest, target: str, options: MountOptions, defaults: tuple[str, ...]
 ) -> MountSpec:
@@ -143,14 +181,18 @@ def _judge(
     if decision is None and spec.propagation in {"shared", "slave"}:
         decision = _judge_propagation(wish, spec, environment)
     locked = new_user_namespace or not in_initial_namespace(environment)
-    if decision is None and locked and spec.cleared:
+    atime = new_user_namespace and bool(_atime(spec.attributes))
+    if decision is None and (atime or (locked and spec.cleared)):
         decision = _judge_locked(wish, spec, environment)
     if decision is None and new_user_namespace and not spec.recursive:
         decision = wish.refused(
             cause="in a new user namespace the mounts below a bind cannot be left out",
             remedy="use rbind, or leave bind out",
         )
-    return decision or wish.granted("bound", cause=_note(options))
+    if decision is not None:
+        return decision
+    kept = _kept(spec, environment) if locked else ""
+    return wish.granted("bound", cause=kept or _note(options))
 
 
 def _judge_services(
@@ -199,19 +241,40 @@ def _judge_propagation(
 
 
 def _judge_locked(wish: Wish, spec: MountSpec, environment: OuterEnvironment) -> Decision | None:
-    """Return the refusal when a flag that is to be cleared is locked.
+    """Return the refusal when a flag that is to be changed is locked.
 
-    Source: mount_namespaces(7), "Restrictions on mount namespaces".
+    Sources: mount_namespaces(7), "Restrictions on mount namespaces"; fs/namespace.c
+    can_change_locked_flags.
     """
     mount = _mount_of(spec, environment)
-    locked = [name for name in protections(mount) if name in spec.cleared] if mount else []
-    if not mount or not locked:
+    if mount is None:
+        return None
+    locked = [name for name in protections(mount) if name in spec.cleared]
+    asked, outer = _atime(spec.attributes), _atime(mount.options) or "strictatime"
+    if asked and asked != outer:
+        locked.append(outer)
+    if not locked:
         return None
     return wish.refused(
         cause=f"{mount.target}, on which the source lies, is mounted {', '.join(locked)}, which "
         "a user namespace cannot take back",
         remedy=f"mount {mount.target} outside without {', '.join(locked)}",
     )
+
+
+def _atime(options: tuple[str, ...]) -> str:
+    """Return which of the ways to keep access times is among options; empty for none."""
+    return next((name for name in _ATIMES if name in options), "")
+
+
+def _kept(spec: MountSpec, environment: OuterEnvironment) -> str:
+    """Return what the source's mount takes away that nobody asked for, in words."""
+    if environment.mounts is None:
+        return ""
+    mount = _mount_of(spec, environment)
+    if mount is None or "ro" not in protections(mount) or "ro" in spec.attributes:
+        return ""
+    return f"read-only, as {mount.target} is outside"
 
 
 def _mount_of(spec: MountSpec, environment: OuterEnvironment) -> Mount | None:

@@ -24,7 +24,9 @@ from nestbox.outer.facts import (
     Lsm,
     Mount,
     Namespaces,
+    Network,
     OuterEnvironment,
+    Resolver,
     RootFacts,
     Seccomp,
     Storage,
@@ -117,6 +119,12 @@ def v2(**fields: Any) -> Cgroup:
     return Cgroup(mode=CgroupMode.V2, hierarchies=(one,))
 
 
+def namespaced(**fields: Any) -> Cgroup:
+    """Return what a container sees in a cgroup namespace of its own: its cgroup is the root."""
+    given = {"path": "/", "directory": "/sys/fs/cgroup", "kind": "domain", "owner": 0}
+    return msgspec.structs.replace(v2(**(given | fields)), first_namespace=False)
+
+
 def above(directory: str, **fields: Any) -> CgroupAbove:
     """Return a cgroup above our own that has the controllers, and processes in it."""
     given = {
@@ -181,6 +189,11 @@ def full_root() -> OuterEnvironment:
         devices=Devices(
             nodes={
                 "/dev/null": device(1, 3),
+                "/dev/zero": device(1, 5),
+                "/dev/full": device(1, 7),
+                "/dev/random": device(1, 8),
+                "/dev/urandom": device(1, 9),
+                "/dev/tty": device(5, 0),
                 "/dev/fuse": device(10, 229),
                 "/dev/kvm": device(10, 232),
                 "/dev/tty1": device(4, 1),
@@ -206,6 +219,16 @@ def full_root() -> OuterEnvironment:
             slirp4netns=None,
             subuid=(),
             subgid=(),
+        ),
+        network=Network(
+            owned=True,
+            nft="/usr/sbin/nft",
+            pasta="/usr/bin/pasta",
+            slirp4netns="/usr/bin/slirp4netns",
+            nftables=WORKS,
+            forwarding=True,
+            forwarding_writable=True,
+            resolver=Resolver(nameservers=("192.0.2.53",), search=("example.org",)),
         ),
     )
 
@@ -265,7 +288,7 @@ def privileged_docker() -> OuterEnvironment:
             create=dict.fromkeys(_NAMESPACES, WORKS),
             create_with_user=dict.fromkeys(_NAMESPACES, WORKS),
         ),
-        cgroup=v2(path="/", directory="/sys/fs/cgroup"),
+        cgroup=namespaced(),
         mounts=(
             mount(1, 0, "/", "overlay"),
             mount(2, 1, "/proc", "proc"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from nestbox.outer.facts import Cgroup, CgroupAbove, CgroupMode, OuterEnvironment
@@ -91,7 +92,8 @@ def test_in_the_first_cgroup_namespace_the_root_takes_a_child() -> None:
 
 
 def test_elsewhere_processes_in_our_own_cgroup_are_in_the_way() -> None:
-    decision = refused(privileged_docker(), memory_bytes=64 * MIB)
+    elsewhere = msgspec.structs.replace(v2(), first_namespace=False)
+    decision = refused(change(full_root(), cgroup=elsewhere), memory_bytes=64 * MIB)
     assert "2 processes" in decision.cause
     assert decision.asked_by == "--memory 64m"
 
@@ -159,7 +161,8 @@ def test_the_cgroup_namespace_is_looked_at_only_when_it_decides() -> None:
 
 
 def test_a_limit_of_a_profile_is_weakened_instead() -> None:
-    specs, decisions = limit(privileged_docker(), "minimal")
+    elsewhere = msgspec.structs.replace(v2(), first_namespace=False)
+    specs, decisions = limit(change(full_root(), cgroup=elsewhere), "minimal")
     assert not specs
     assert {one.outcome for one in decisions} == {Outcome.WEAKENED}
 

@@ -52,10 +52,75 @@ def named(source: str, target: str = "", access: str = "rwm") -> DeviceRequest:
     )
 
 
-def test_who_could_make_nodes_gets_binds_on_a_nodev_dev() -> None:
+def test_who_could_make_nodes_gets_binds_of_made_ones_on_a_nodev_dev() -> None:
     choice = choose(granted=DOCKER)
     assert choice.nodev
+    assert [one.target for one in choice.devices] == DEFAULT_PATHS
+    assert all(one.lent and one.source is None for one in choice.devices)
+
+
+def test_where_none_can_be_made_the_outer_nodes_are_bound() -> None:
+    choice = choose(environment=outer())
+    assert choice.nodev
     assert [one.source for one in choice.devices] == DEFAULT_PATHS
+
+
+def outer(**nodes: Any) -> OuterEnvironment:
+    """Return an environment without CAP_MKNOD whose default nodes are changed; None: not there."""
+    known = dict(full_root().devices.nodes)  # type: ignore[union-attr]
+    for name, node in nodes.items():
+        known.pop(f"/dev/{name}")
+        if node is not None:
+            known[f"/dev/{name}"] = node
+    devices = Devices(nodes=known, mknod=WORKS)
+    return change(full_root(), devices=devices, capabilities=rights(without(ALL, "CAP_MKNOD")))
+
+
+@pytest.mark.parametrize(
+    ("node", "word"),
+    [
+        (None, "is no device node"),
+        (device(1, 5), "is c 1:5 outside, not c 1:7"),
+        (device(1, 7, "EPERM"), "gave EPERM"),
+        (device(1, 7, "EACCES"), "gave EACCES"),
+    ],
+)
+def test_a_default_node_that_cannot_be_bound_is_left_out_and_told(node: Any, word: str) -> None:
+    choice = choose(environment=outer(full=node))
+    assert "/dev/full" not in {one.target for one in choice.devices}
+    assert choice.decisions[0].outcome is Outcome.WEAKENED
+    assert word in choice.decisions[0].cause
+    assert choice.decisions[0].remedy == "outside, run: mknod -m 666 /dev/full c 1 7"
+    able = change(outer(full=node), capabilities=rights(ALL))
+    privileged = choose(environment=able, profile="privileged", granted=ALL)
+    assert "/dev/full" in {one.target for one in privileged.devices}
+
+
+def test_an_empty_outer_dev_is_no_matter_where_nodes_can_be_made() -> None:
+    choice = choose(environment=change(outer(null=None, tty=None), capabilities=rights(ALL)))
+    assert [one.target for one in choice.devices] == DEFAULT_PATHS
+    assert choice.decisions[0].outcome is Outcome.GRANTED
+
+
+def test_a_node_that_may_not_be_opened_is_no_better_when_it_is_made() -> None:
+    denied = change(outer(full=device(1, 7, "EPERM")), capabilities=rights(ALL))
+    choice = choose(environment=denied)
+    assert "gave EPERM" in choice.decisions[0].cause
+
+
+def test_a_default_node_that_opens_only_with_a_terminal_is_bound() -> None:
+    choice = choose(environment=outer(tty=device(5, 0, "ENXIO")))
+    assert "/dev/tty" in {one.target for one in choice.devices}
+
+
+def test_without_a_null_device_there_is_no_launch() -> None:
+    assert choose(environment=outer(null=None)).decisions[0].outcome is Outcome.REFUSED
+
+
+def test_nodes_that_were_not_looked_at_are_taken_to_be_there() -> None:
+    choice = choose(environment=change(outer(), devices=None))
+    assert [one.source for one in choice.devices] == DEFAULT_PATHS
+    assert choice.decisions[0].outcome is Outcome.GRANTED
 
 
 def test_who_cannot_make_nodes_gets_made_ones() -> None:

@@ -80,6 +80,8 @@ readonly_paths: []
 no_new_privs: true
 limits: {memory: 512MiB, cpus: 0.5, pids: 7}
 rlimits: {nofile: 1024:59, core: 0, nproc: unlimited}
+oom_score_adj: 250
+sysctls: {net.core.somaxconn: 99, kernel.sem: "1 2 3 4"}
 """,
     )
     profile = load_profile_file(path, environ)
@@ -95,6 +97,8 @@ rlimits: {nofile: 1024:59, core: 0, nproc: unlimited}
     assert profile.readonly_paths == ()
     assert profile.limits.memory_bytes == 512 << 20
     assert (profile.limits.cpus, profile.limits.pids) == (0.5, 7)
+    assert profile.oom_score_adj == 250
+    assert profile.sysctls == (("net.core.somaxconn", "99"), ("kernel.sem", "1 2 3 4"))
     assert profile.rlimits == (
         ("RLIMIT_NOFILE", "1024:59"),
         ("RLIMIT_CORE", "0"),

@@ -82,6 +82,10 @@ GOOD: list[dict[str, Any]] = [
     {"limits": {"memory": 1, "cpus": 0.01, "pids": 1, "policy": "lenient"}},
     {"limits": {"memory": "512MiB", "cpus": 65536}},
     {"rlimits": {"nofile": 0, "core": "unlimited:5"}},
+    {"oom_score_adj": "keep"},
+    {"oom_score_adj": -1000},
+    {"sysctls": {}},
+    {"sysctls": {"net.ipv4.ping_group_range": "0 2147483647", "kernel/msgmax": 8192}},
 ]
 BAD: list[Any] = [
     [], None, "x", {}, {"name": None}, {"name": "X"}, {"name": "x\ny"}, {"name": "x" * 65},
@@ -102,6 +106,10 @@ BAD: list[Any] = [
     {"limits": {"pids": 1.5}}, {"limits": {"policy": None}}, {"limits": {"swap": 1}},
     {"rlimits": {"nofile": -1}}, {"rlimits": {"nofile": "a"}}, {"rlimits": {"RLIMIT_CORE": 1}},
     {"rlimits": {"nofile": None}}, {"rlimits": []},
+    {"oom_score_adj": 1001}, {"oom_score_adj": "low"}, {"oom_score_adj": None},
+    {"oom_score_adj": True}, {"oom_score_adj": 1.5}, {"sysctls": []}, {"sysctls": {"x": 1}},
+    {"sysctls": {"net.x\ty": 1}}, {"sysctls": {"net.x": ""}}, {"sysctls": {"net.x": "1\n2"}},
+    {"sysctls": {"net.x": None}}, {"sysctls": {"net.x": [1]}}, {"sysctls": {"net x.y": 1}},
 ]  # fmt: skip
 
 
@@ -122,8 +130,11 @@ def test_schema_and_check_agree_on_anything_anywhere(key: str, value: object) ->
     changed = copy.deepcopy(document("default")) | {key: value}
     valid, accepted = both_say(changed)
     assert valid == accepted
-    # Only two keys take free text.
-    assert accepted == (value == "nope" and key in ("name", "description"))
+    # Only two keys take free text, and one takes a number.
+    assert accepted == (
+        (value == "nope" and key in ("name", "description"))
+        or (value == 7 and key == "oom_score_adj")
+    )
 
 
 def test_rlimit_names_are_those_of_the_kernel_table() -> None:

@@ -15,6 +15,7 @@ from nestbox.errors import UsageError
 from nestbox.oci.seccomp_profile import SeccompProfile, parse_profile
 from nestbox.outer.facts import OuterEnvironment, Subject
 from nestbox.policy.decision import Intent, Outcome
+from nestbox.policy.network import RUNGS
 from nestbox.policy.profile import Profile
 from nestbox.policy.request import DeviceRequest, LimitRequest, RunRequest, SecurityOptions
 from nestbox.policy.resolve import (
@@ -223,7 +224,7 @@ def test_what_cannot_be_cut_from_bounding_counts_for_devices() -> None:
     gains = SecurityOptions(no_new_privileges=False)
     regains = decide(ask(security=gains), environment, "minimal")
     assert regains.launch is not None
-    assert None not in {one.source for one in regains.launch.devices}
+    assert all(one.source or one.lent for one in regains.launch.devices)
     assert "devices.enforcement" in [one.subject for one in regains.weakened]
     kept = decide(ask(), environment, "minimal")
     assert "devices.enforcement" not in [one.subject for one in kept.weakened]
@@ -279,7 +280,7 @@ NAMED = {
     "memory_bytes": st.sampled_from([6 << 20, 1 << 30]),
     "cpus": st.sampled_from([0.5, 2.0, 64.0]),
     "pids_limit": st.sampled_from([-1, 1, 1000]),
-    "network": st.sampled_from(["none", "host"]),
+    "network": st.sampled_from(["none", "host", *RUNGS]),
     "user_namespace": st.sampled_from(["host", "auto", "0:1000:1", "0:0:10"]),
     "user": st.sampled_from(["0", "1000", "alice", "nobody"]),
     "read_only": st.booleans(),

@@ -13,6 +13,7 @@ from nestbox.policy.decision import Outcome
 from nestbox.policy.host_mounts import take_over
 from nestbox.policy.request import RootKind, RootMode, RootRequest
 from nestbox.policy.root import RootChoice, decide_root
+from nestbox.policy.root_place import Separation
 from nestbox.policy.shipped_profiles import load_shipped
 from tests.policy.surroundings import (
     HOST,
@@ -46,7 +47,7 @@ def choose(
         chosen,
         environment or full_root(),
         PRESENT_ROOT if root.kind is RootKind.HOST else ROOT,
-        new_user_namespace=user,
+        Separation(new_user_namespace=user),
     )
 
 
@@ -92,7 +93,7 @@ def test_a_directory_that_is_the_present_root_is_a_usage_error(mode: RootMode) -
             profile,
             full_root(),
             PRESENT_ROOT,
-            new_user_namespace=False,
+            Separation(),
         )
     assert "/srv/link" in caught.value.what
     assert "--rootfs host" in caught.value.remedy
@@ -111,33 +112,27 @@ def test_else_on_a_tmpfs_and_the_record_says_why() -> None:
     assert "EINVAL" in choice.decisions[0].cause
 
 
-def test_else_refused() -> None:
-    decision = choose(HOST, storage(overlay=FAILS, overlay_tmpfs=FAILS)).decisions[0]
-    assert decision.outcome is Outcome.REFUSED
-    assert "EINVAL" in decision.cause
-
-
 def test_in_a_user_namespace_the_trial_there_decides() -> None:
     spec = choose(HOST, storage(overlay=FAILS), new_user_namespace=True).spec
     assert spec.user_namespace_options
     assert spec.upper is None
-    refused = choose(HOST, storage(overlay_user=FAILS), new_user_namespace=True)
-    assert refused.decisions[0].outcome is Outcome.REFUSED
-    assert "locked" in refused.decisions[0].cause
+    assert choose(HOST, storage(overlay_user=FAILS), new_user_namespace=True).spec.base == "tmpfs"
+    never = storage(overlay_user=Trial(error="EPERM"))
+    refused = choose(directory(RootMode.OVERLAY), never, new_user_namespace=True).decisions[0]
+    assert refused.outcome is Outcome.REFUSED
+    assert "EPERM" in refused.cause
 
 
 def test_a_directory_without_mounts_below_has_none_that_are_locked() -> None:
     environment = storage(overlay_user=FAILS)
     choice = choose(directory(RootMode.OVERLAY), environment, new_user_namespace=True)
-    assert choice.decisions[0].outcome is Outcome.GRANTED
+    assert (choice.spec.base, choice.spec.layers[0].lower) == ("", "/srv/root")
     below = (mount(1, 0, "/", "ext4"), mount(2, 1, "/srv/root/x", "ext4"))
-    refused = choose(
+    locked = choose(
         directory(RootMode.OVERLAY), change(environment, mounts=below), new_user_namespace=True
     )
-    assert refused.decisions[0].outcome is Outcome.REFUSED
-    other = storage(overlay_user=Trial(error="EPERM"))
-    refused = choose(directory(RootMode.OVERLAY), other, new_user_namespace=True)
-    assert refused.decisions[0].outcome is Outcome.REFUSED
+    assert locked.spec.base == "tmpfs"
+    assert [(one.lower, one.target) for one in locked.spec.layers] == [("/srv/root/x", "/x")]
 
 
 def test_mounts_of_the_present_root_come_along_with_their_attributes() -> None:

@@ -139,6 +139,29 @@ def test_propagation_inwards_needs_a_source_that_propagates() -> None:
     assert decision.outcome is Outcome.GRANTED
 
 
+def test_locked_access_times_are_kept_in_a_user_namespace() -> None:
+    mounts = (mount(1, 0, "/", "ext4", options=("rw", "noatime")),)
+    environment = change(full_root(), mounts=mounts)
+    refused = refusal_of("relatime", environment=environment, new_user_namespace=True)
+    assert "noatime" in refused.cause
+    (spec,), (kept,) = decide(volume("noatime"), environment=environment, new_user_namespace=True)
+    assert kept.outcome is Outcome.GRANTED
+    assert "noatime" in spec.attributes
+    (decision,) = decide(volume("relatime"), environment=environment)[1]
+    assert decision.outcome is Outcome.GRANTED
+
+
+def test_what_stays_read_only_though_nobody_asked_for_that_is_told() -> None:
+    mounts = (mount(1, 0, "/", "ext4"), mount(2, 1, "/src", "ext4", options=("ro",)))
+    environment = change(full_root(), mounts=mounts)
+    (decision,) = decide(volume(), environment=environment, new_user_namespace=True)[1]
+    assert decision.outcome is Outcome.GRANTED
+    assert decision.cause == "read-only, as /src is outside"
+    assert not decide(volume(), environment=environment)[1][0].cause
+    asked = decide(volume("ro"), environment=environment, new_user_namespace=True)[1][0]
+    assert not asked.cause
+
+
 def test_a_locked_flag_cannot_be_taken_back_in_a_user_namespace() -> None:
     mounts = (
         mount(1, 0, "/", "ext4"),

@@ -14,6 +14,7 @@ from nestbox.policy.config.bind_attributes import (
 )
 from nestbox.policy.config.namespaces import id_rows
 from nestbox.policy.config.places import outside, source_in_root
+from nestbox.policy.kernel_calls import has_old_mounts
 from nestbox.policy.launch_spec import IdMapping, MountSpec
 
 if TYPE_CHECKING:
@@ -96,6 +97,9 @@ def _id_mapping(asked: AskedMount, case: Case) -> IdMapping | None:
         return None
     if case.unprivileged:
         cause = "id-mapped mounts are not supported for rootless containers"
+        raise asked.error(cause, f"leave idmap and the mappings of {asked.place} out")
+    if has_old_mounts(case.environment):
+        cause = "the kernel has no id-mapped mounts: they came with Linux 5.12"
         raise asked.error(cause, f"leave idmap and the mappings of {asked.place} out")
     return IdMapping(
         uid_map=id_rows(mount.uid_mappings),

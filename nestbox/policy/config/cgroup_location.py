@@ -2,8 +2,9 @@
 
 ``linux.cgroupsPath`` is absolute (from the root of each hierarchy), relative, or left out, which
 means the container's id. A relative one is below our own cgroup on version 1; on version 2 it is
-beside our own, whose processes would forbid controllers below it. For systemd it is
-``slice:prefix:name``.
+beside our own, whose processes would forbid controllers below it. Where our own is all that we may
+write to it is below, too, and there our own processes may have to go to a leaf (self-nesting). For
+systemd it is ``slice:prefix:name``.
 
 Source: runtime-spec config-linux.md "Cgroups Path"; cgroups(7).
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from nestbox.errors import ConfigError, UsageError
+from nestbox.outer.derived import is_below
 from nestbox.outer.facts import CgroupMode
 from nestbox.policy.config.cgroup_keys import UNIFIED, main_directory
 
@@ -44,6 +46,7 @@ class CgroupLocation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     rootless: bool = False
     unit: str | None = None  # of systemd: the scope or slice of the container
     slice: str | None = None  # of systemd: what the unit is in
+    nest: str = ""  # our own cgroup above it, whose processes may go to a leaf of it
 
     @property
     def main(self) -> str | None:
@@ -65,6 +68,7 @@ class LocationRequest(msgspec.Struct, frozen=True, kw_only=True):
     default_parent: str | None = None
     rootless: bool = False
     manager_cgroup: str = ""
+    may_nest: bool = False  # the processes of our own cgroup may go to a leaf of it
 
 
 def locate(request: LocationRequest, facts: Cgroup) -> CgroupLocation:
@@ -94,13 +98,14 @@ def _locate_directories(request: LocationRequest, facts: Cgroup) -> CgroupLocati
     if path in {"", "/"}:
         raise _unusable(request.path, "it is the root of the hierarchies")
     version = version_of(facts)
+    directories = {
+        key: _directory(hierarchy, path, version) for key, hierarchy in _hierarchies(facts).items()
+    }
     return CgroupLocation(
         version=version,
         manager=CGROUPFS,
-        directories={
-            key: _directory(hierarchy, path, version)
-            for key, hierarchy in _hierarchies(facts).items()
-        },
+        directories=directories,
+        nest=_nested(directories, facts) if version == 2 and request.may_nest else "",
         mounts={key: hierarchy.mountpoint for key, hierarchy in _hierarchies(facts).items()},
         named=bool(request.path),
         rootless=request.rootless,
@@ -156,9 +161,20 @@ def _directory(hierarchy: CgroupHierarchy, path: str, version: int) -> str:
         return _below(hierarchy.mountpoint, path)
     # Where our own cgroup is out of sight, what is mounted is all that can be used.
     own = hierarchy.directory or hierarchy.mountpoint
-    if version == 2 and own != hierarchy.mountpoint:
+    if version == 2 and own != hierarchy.mountpoint and not _is_all_we_have(hierarchy):
         own = own.rpartition("/")[0]
     return _below(own, path)
+
+
+def _is_all_we_have(hierarchy: CgroupHierarchy) -> bool:
+    """Return whether we may write to our own cgroup and not to the one above it."""
+    return hierarchy.writable and bool(hierarchy.above) and not hierarchy.above[0].writable
+
+
+def _nested(directories: dict[str, str], facts: Cgroup) -> str:
+    """Return our own cgroup if the container's is below it, else nothing."""
+    own = _hierarchies(facts)[UNIFIED].directory
+    return own if own is not None and is_below(directories[UNIFIED], own) else ""
 
 
 def _below(directory: str, path: str) -> str:

@@ -62,6 +62,8 @@ def decide_devices(case: Case) -> DeviceChoice:
     if not makes:
         wish = case.wish("devices", "the default nodes", "linux")
         decisions.append(wish.granted("bound from outside", cause=_why_bound(case)))
+    if case.options.rootless and case.foreign:
+        decisions.append(_unrestricted(case))
     return DeviceChoice(
         devices=tuple(nodes.values()),
         links=(*_LINKS, *((_CORE,) if case.bundle.kcore else ()), _PTMX),
@@ -86,6 +88,15 @@ def _why_bound(case: Case) -> str:
     if case.foreign:
         return "mknod(2) makes no devices in a user namespace"
     return "CAP_MKNOD is not in the outer effective set"
+
+
+def _unrestricted(case: Case) -> Decision:
+    """Return what keeps devices away from a rootless container, whose cgroup seldom can."""
+    wish = case.wish("device-rules", "the default rules", "linux.resources.devices")
+    return wish.granted(
+        "no node but those bound from outside, each opened with the rights of its user",
+        cause="without root neither the devices cgroup (v1) nor bpf(2) (v2) can be relied on",
+    )
 
 
 def _bound(spec: DeviceSpec, case: Case) -> Decision:

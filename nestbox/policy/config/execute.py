@@ -18,6 +18,7 @@ from nestbox.policy.config.process import ProgramSetting, decide_process
 from nestbox.policy.config.resolution import ExecResolution, is_refused, warning_lines
 from nestbox.policy.config.scheduling import memory_policy_of, numbers_of, personality_of
 from nestbox.policy.kernel_calls import decide_calls
+from nestbox.policy.outer_filter import decide_shim, decide_start
 
 if TYPE_CHECKING:
     from nestbox.oci.process import CPUAffinity, Process
@@ -54,6 +55,8 @@ def resolve_exec(
     config = container.config
     case = Case(config=config, options=options, environment=environment, root=container.root)
     new_keyring, call_decisions = decide_calls(environment)
+    plain_clone, start_decisions = decide_start(environment)
+    shim, shim_decisions = decide_shim(config.linux.seccomp, environment)
     spec, process_decisions = _decide_program(process, container, case)
     ask = ConfigAsk(
         lists=process.capabilities or ConfigCapabilities(),
@@ -66,7 +69,9 @@ def resolve_exec(
     keyring = new_keyring and not options.no_new_keyring
     decisions = (
         *(one for one in call_decisions if one.subject != "keyring" or not options.no_new_keyring),
+        *start_decisions,
         *process_decisions,
+        *shim_decisions,
     )
     affinity = process.exec_cpu_affinity
     return ExecResolution(
@@ -75,8 +80,12 @@ def resolve_exec(
         decisions=decisions,
         warnings=warning_lines(capabilities, decisions),
         seccomp=config.linux.seccomp,
+        seccomp_shim=shim,
+        plain_clone=plain_clone,
         own_proc=bool(spec.apparmor or spec.selinux)
-        and writes_through_own_proc(environment, new_user_namespace=case.has("user")),
+        and writes_through_own_proc(
+            environment, new_user_namespace=case.has("user"), own_pids=case.has("pid")
+        ),
         new_keyring=keyring,
         initial_affinity=numbers_of(affinity.initial) if affinity else (),
     )

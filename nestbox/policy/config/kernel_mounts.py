@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nestbox.outer.facts import Subject
+from nestbox.policy.identity import is_mapped
 from nestbox.policy.subjects import need
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ def why_no_proc(case: Case) -> str:
         return ""
     if case.has("user") and not case.has("pid"):
         return "a new proc shows a pid namespace that belongs to another user namespace"
-    from nestbox.policy.mounts import why_not_fresh
-
-    return why_not_fresh("proc", "/proc", need(case.environment.mounts, Subject.MOUNTS))
+    return _why_none("proc", "/proc", case)
 
 
 def mount_sysfs(base: MountSpec, case: Case) -> Made:
@@ -74,9 +73,43 @@ def _why_no_sysfs(case: Case) -> str:
     shared = not case.has("network") or (case.creates("user") and not case.creates("network"))
     if shared:
         return "a new sysfs shows a network namespace that belongs to another user namespace"
-    from nestbox.policy.mounts import why_not_fresh
+    return _why_none("sysfs", "/sys", case)
 
-    return why_not_fresh("sysfs", "/sys", need(case.environment.mounts, Subject.MOUNTS))
+
+def _why_none(fstype: str, place: str, case: Case) -> str:
+    """Return why one cannot be mounted: as tried, or in a new user namespace by what covers it."""
+    from nestbox.policy.kernel_mounts import why_none, why_not_fresh
+
+    if case.has("user"):
+        return why_not_fresh(fstype, place, need(case.environment.mounts, Subject.MOUNTS))
+    return why_none(fstype, place, case.environment, new_user_namespace=False)
+
+
+def mount_terminals(base: MountSpec, case: Case) -> Made:
+    """Return the pseudo terminals, for a group that exists: engines ask for that of all machines.
+
+    A container with a user namespace of its own is refused an id that it does not map.
+    """
+    outer = need(case.environment.user_namespace, Subject.USER_NAMESPACE)
+    if outer.initial or case.has("user"):
+        return (base,), ()
+    maps = {"uid": outer.uid_map, "gid": outer.gid_map}
+    unmapped = tuple(
+        (key, value)
+        for key, value in base.options
+        if key in maps and value.isdecimal() and not is_mapped(int(value), maps[key])
+    )
+    if not unmapped:
+        return (base,), ()
+    listed = ", ".join(f"{key}={value}" for key, value in unmapped)
+    wish = case.wish(f"mount {base.target}", listed, "mounts")
+    short = wish.short(
+        f"without {listed}",
+        cause="the user namespace that we are in does not map it",
+        remedy="map the id outside, or leave the option out",
+    )
+    kept = tuple(pair for pair in base.options if pair not in unmapped)
+    return (msgspec.structs.replace(base, options=kept),), (short,)
 
 
 def _bind(source: str, base: MountSpec) -> MountSpec:

@@ -56,18 +56,25 @@ _NO_APPARMOR: Final = "apparmor: config provided but apparmor not supported"
 NO_SELINUX: Final = "selinux label is specified in config, but selinux is disabled or not supported"
 
 
-def writes_through_own_proc(environment: OuterEnvironment, *, new_user_namespace: bool) -> bool:
+def writes_through_own_proc(
+    environment: OuterEnvironment, *, new_user_namespace: bool, own_pids: bool
+) -> bool:
     """Return whether labels, sysctls and scores are written through a proc that nobody else sees.
 
     It cannot have been tampered with (CVE-2025-52881). There is none where the kernel gives no new
     proc; and a profile of AppArmor, as LXC's, sees a file of such a proc under another path than
     its rules mean, and may deny it. Then the outer proc is used, after it was verified.
+
+    ``own_pids`` is whether the container has a pid namespace that is not the runtime's: one of the
+    runtime may belong to another user namespace than ours, as with podman's ``--pid=host``.
     """
     lsm = need(environment.lsm, Subject.LSM)
     if lsm.apparmor_mode == "enforce":
         return False
     if not new_user_namespace and in_initial_namespace(environment):
         return True
-    from nestbox.policy.mounts import why_not_fresh
+    if not own_pids:
+        return False
+    from nestbox.policy.kernel_mounts import why_not_fresh
 
     return not why_not_fresh("proc", "/proc", need(environment.mounts, Subject.MOUNTS))

@@ -21,6 +21,7 @@ from nestbox.policy.subjects import need
 if TYPE_CHECKING:
     from nestbox.outer.facts import CgroupHierarchy
     from nestbox.policy.config.case import Case
+    from nestbox.policy.config.cgroup_location import CgroupLocation
     from nestbox.policy.decision import Decision
 
 _CLOSED: Final = ("nosuid", "nodev", "noexec")
@@ -59,12 +60,11 @@ def _version_2(base: MountSpec, case: Case) -> tuple[tuple[MountSpec, ...], tupl
         return (msgspec.structs.replace(base, fstype="cgroup2"),), ()
     wish = case.wish(f"mount {base.target}", "cgroup", "mounts")
     cause = "the cgroup namespace belongs to another user namespace"
-    own = case.cgroups.directories.get(UNIFIED) if case.cgroups else None
-    if own is not None:
-        bind = _bind(base, base.target, own)
+    hierarchy = need(case.environment.cgroup, Subject.CGROUP).hierarchies[0]
+    if case.cgroups is not None and has_unified(case.cgroups, hierarchy):
+        bind = _bind(base, base.target, case.cgroups.directories[UNIFIED])
         return (bind,), (wish.granted("bind of the container's own cgroup", cause=cause),)
-    whole = need(case.environment.cgroup, Subject.CGROUP).hierarchies[0].mountpoint
-    bind = _bind(base, base.target, whole)
+    bind = _bind(base, base.target, hierarchy.mountpoint)
     if "ro" in bind.attributes:
         return (bind,), (wish.granted("bind of the outer cgroup file system, ro", cause=cause),)
     # Never writable: it has the cgroups of others that belong to our user (CVE-2023-25809).
@@ -75,6 +75,19 @@ def _version_2(base: MountSpec, case: Case) -> tuple[tuple[MountSpec, ...], tupl
         remedy="give the container a cgroup namespace of its own",
     )
     return (bind,), (short,)
+
+
+def has_unified(location: CgroupLocation, hierarchy: CgroupHierarchy) -> bool:
+    """Return whether the container gets its cgroup of version 2.
+
+    A rootless one whose configuration names none does without, where none could be made.
+    """
+    directory = location.directories.get(UNIFIED)
+    if directory is None or location.named or not location.rootless:
+        return directory is not None
+    parent = directory.rpartition("/")[0]
+    beside = (one.writable for one in hierarchy.above if one.directory == parent)
+    return next(beside, hierarchy.writable)
 
 
 def _version_1(

@@ -13,7 +13,7 @@ import msgspec
 from nestbox.policy.config.asked_mount import AskedMount, read_mounts
 from nestbox.policy.config.binds import decide_bind, decide_remount
 from nestbox.policy.config.file_systems import file_system_options
-from nestbox.policy.config.kernel_mounts import mount_proc, mount_sysfs
+from nestbox.policy.config.kernel_mounts import mount_proc, mount_sysfs, mount_terminals
 from nestbox.policy.config.labels import NO_SELINUX, has_selinux
 from nestbox.policy.config.mounted_cgroups import mount_cgroups
 from nestbox.policy.config.places import is_bind, mounts_of
@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from nestbox.policy.config.case import Case
     from nestbox.policy.decision import Decision
 
-_SPECIAL: Final = {"proc": mount_proc, "sysfs": mount_sysfs, "cgroup": mount_cgroups}
+_SPECIAL: Final = {
+    "proc": mount_proc,
+    "sysfs": mount_sysfs,
+    "cgroup": mount_cgroups,
+    "devpts": mount_terminals,
+}
 _UNLABELLED: Final = frozenset({"proc", "sysfs", "cgroup", "cgroup2"})
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nestbox.oci.mounts import LinuxIDMapping
     from nestbox.policy.config.case import Case
     from nestbox.policy.decision import Decision
+    from nestbox.policy.id_maps import IdMaps
 
 
 MAPPING_RIGHTS: Final = ("CAP_SETUID", "CAP_SETGID")  # to map any ids, as user_namespaces(7) says
@@ -109,35 +110,46 @@ def _with_joined_maps(choice: NamespaceChoice, case: Case) -> NamespaceChoice:
 
 def _with_maps(choice: NamespaceChoice, case: Case) -> NamespaceChoice:
     """Return the choice with the maps, and with who is to write them."""
+    from nestbox.policy.id_maps import explicit_maps
+
     linux = case.config.linux
     uid_map, gid_map = id_rows(linux.uid_mappings), id_rows(linux.gid_mappings)
-    tools, setgroups = False, True
-    if not holds(case.environment, *MAPPING_RIGHTS):
-        own = need(case.environment.identity, Subject.IDENTITY)
-        alone = _is_only(own.uid, uid_map) and _is_only(own.gid, gid_map)
-        # Whoever maps an id without rights may not drop the groups that deny access.
-        tools, setgroups = not alone, not alone
-        if tools:
-            _check_tools(case)
+    found = explicit_maps(uid_map, gid_map, case.environment)
+    if found.refused and not _is_for_the_tools(case):
+        raise UsageError(
+            "cannot map the ids of the user namespace",
+            cause=found.cause,
+            remedy=_other_maps(case, found),
+        )
     return msgspec.structs.replace(
-        choice, uid_map=uid_map, gid_map=gid_map, with_tools=tools, setgroups=setgroups
+        choice,
+        uid_map=uid_map,
+        gid_map=gid_map,
+        with_tools=found.with_tools or found.refused,
+        setgroups=found.setgroups,
     )
 
 
-def _is_only(number: int, rows: tuple[IdMap, ...]) -> bool:
-    return len(rows) == 1 and rows[0].count == 1 and rows[0].outside == number
+def _other_maps(case: Case, found: IdMaps) -> str:
+    """Return what would do instead: fewer ids, or what gives us more of them."""
+    if holds(case.environment, *MAPPING_RIGHTS):
+        return found.remedy
+    from nestbox.policy.map_tools import tools_problem
+
+    own = need(case.environment.identity, Subject.IDENTITY)
+    problem = tools_problem(case.environment)
+    cure = problem[1] if problem else "give our user ranges of them in /etc/subuid and /etc/subgid"
+    return f"map the uid {own.uid} and the gid {own.gid} alone, or {cure}"
 
 
-def _check_tools(case: Case) -> None:
+def _is_for_the_tools(case: Case) -> bool:
+    """Return whether only newuidmap knows what is ours: not all sources of ranges could be read."""
+    if holds(case.environment, *MAPPING_RIGHTS):
+        return False
+    from nestbox.policy.map_tools import tools_problem
+
     tools = need(case.environment.tools, Subject.TOOLS)
-    if tools.newuidmap and tools.newgidmap:
-        return
-    raise UsageError(
-        "cannot map the ids of the user namespace",
-        cause="without CAP_SETUID and CAP_SETGID several ids need newuidmap and newgidmap, which "
-        "were not found on PATH",
-        remedy="install the package uidmap (Debian, Ubuntu) or shadow-utils",
-    )
+    return bool(tools.subordinate_notes) and tools_problem(case.environment) is None
 
 
 def _without_rights(case: Case, new: list[str], joined: list[JoinSpec]) -> tuple[Decision, ...]:
@@ -164,7 +176,29 @@ def _notes(case: Case) -> tuple[Decision, ...]:
     if case.has("pid"):
         return ()
     wish = case.wish("pid-namespace", "none", "linux.namespaces")
+    if not _has_cgroup(case):
+        short = wish.short(
+            # The words that callers of runc know.
+            "the outer one, and no cgroup. Such configuration is strongly discouraged",
+            cause="without either nothing tells which processes are the container's, so that some "
+            "may outlive it",
+            remedy="give it a pid namespace, or a delegated cgroup with linux.cgroupsPath",
+        )
+        return (short,)
     return (wish.granted("the outer one: the container sees and can signal outer processes"),)
+
+
+def _has_cgroup(case: Case) -> bool:
+    """Return whether the container gets a cgroup; a rootless one does where it may make one."""
+    location = case.cgroups
+    if location is None or location.named or not location.rootless:
+        return True
+    hierarchies = need(case.environment.cgroup, Subject.CGROUP).hierarchies
+    if location.version == 2:
+        from nestbox.policy.config.mounted_cgroups import has_unified
+
+        return has_unified(location, hierarchies[0])
+    return bool(location.version) and any(one.writable for one in hierarchies)
 
 
 def time_offsets(case: Case) -> tuple[tuple[str, int, int], ...]:

@@ -37,6 +37,8 @@ class ExecResolution(msgspec.Struct, frozen=True, kw_only=True):
     decisions: tuple[Decision, ...]
     warnings: tuple[str, ...]
     seccomp: LinuxSeccomp | None = None
+    seccomp_shim: tuple[str, ...] = ()  # as in LaunchSpec, like what follows
+    plain_clone: bool = False
     own_proc: bool = False
     new_keyring: bool = False
     initial_affinity: tuple[int, ...] = ()  # processors until the cgroup is entered; empty: as is

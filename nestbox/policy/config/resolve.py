@@ -21,8 +21,10 @@ from nestbox.policy.config.process import ProgramSetting, decide_process
 from nestbox.policy.config.resolution import ConfigResolution, is_refused, warning_lines
 from nestbox.policy.config.scheduling import memory_policy_of, personality_of
 from nestbox.policy.config.tree import decide_root
-from nestbox.policy.kernel_calls import decide_calls
+from nestbox.policy.kernel_calls import decide_calls, decide_old_mounts, has_old_mounts
 from nestbox.policy.launch_spec import LaunchSpec
+from nestbox.policy.naming import decide_hostname
+from nestbox.policy.outer_filter import decide_shim, decide_start
 
 if TYPE_CHECKING:
     from nestbox.oci.config import Config
@@ -65,15 +67,26 @@ def resolve_config(  # noqa: PLR0913 - one configuration, and five values of fac
     )
     refuse(find_problems(config, joins_own_network=_joins_own_network(case)), source="config.json")
     calls, call_decisions = decide_calls(environment)
+    plain_clone, start_decisions = decide_start(environment)
+    shim, shim_decisions = decide_shim(config.linux.seccomp, environment)
     namespaces = decide_namespaces(case)
     process, process_decisions = _decide_program(case, namespaces)
     capabilities = _decide_capabilities(case)
     launch, tree_decisions = _build(case, namespaces, process, capabilities)
-    launch = msgspec.structs.replace(launch, new_keyring=calls and not options.no_new_keyring)
+    launch = msgspec.structs.replace(
+        launch,
+        new_keyring=calls and not options.no_new_keyring,
+        plain_clone=plain_clone,
+        old_mounts=has_old_mounts(environment),
+        seccomp_shim=shim,
+    )
     decisions = (
         *(call_decisions if not options.no_new_keyring else _without_keyring(call_decisions)),
+        *start_decisions,
+        *decide_old_mounts(environment, launch.root.entry),
         *namespaces.decisions,
         *process_decisions,
+        *shim_decisions,
         *tree_decisions,
     )
     return ConfigResolution(
@@ -129,7 +142,12 @@ def _ids(case: Case, namespaces: NamespaceChoice) -> Ids:
     facts = case.bundle.namespaces.get(case.config.namespace("user") or "")
     if facts is None:
         return Ids(own_namespace=True)
-    return Ids(own_namespace=True, uid_map=facts.uid_map, gid_map=facts.gid_map)
+    return Ids(
+        own_namespace=True,
+        uid_map=facts.uid_map,
+        gid_map=facts.gid_map,
+        setgroups=not facts.setgroups_denied,
+    )
 
 
 def _decide_capabilities(case: Case) -> CapabilityResolution:
@@ -154,6 +172,7 @@ def _build(
     config, linux = case.config, case.config.linux
     mounts = decide_mounts(case)
     devices = decide_devices(case)
+    hostname, name_decisions = _hostname(case)
     writes = bool(process.apparmor or process.selinux or linux.sysctl)
     launch = LaunchSpec(
         process=process,
@@ -172,7 +191,7 @@ def _build(
         masked_paths=linux.masked_paths,
         readonly_paths=linux.readonly_paths,
         sysctls=_sysctls(config),
-        hostname=config.hostname or None,
+        hostname=hostname,
         domainname=config.domainname or None,
         loopback=case.creates("network"),
         time_offsets=time_offsets(case),
@@ -181,11 +200,20 @@ def _build(
         runtime_hooks=bool(config.hooks.prestart or config.hooks.create_runtime),
         network_devices=bool(linux.net_devices),
         own_proc=writes
-        and writes_through_own_proc(case.environment, new_user_namespace=case.has("user")),
+        and writes_through_own_proc(
+            case.environment, new_user_namespace=case.has("user"), own_pids=case.has("pid")
+        ),
         wait_for_start=case.options.wait_for_start,
         seccomp=linux.seccomp,
     )
-    return launch, (*mounts.decisions, *devices.decisions)
+    return launch, (*mounts.decisions, *devices.decisions, *name_decisions)
+
+
+def _hostname(case: Case) -> tuple[str | None, tuple[Decision, ...]]:
+    name = case.config.hostname
+    if not name or not case.has("uts"):
+        return name or None, ()
+    return decide_hostname(case.wish("hostname", name, "hostname"), case.environment)
 
 
 def _sysctls(config: Config) -> tuple[tuple[str, str], ...]:

@@ -9,7 +9,7 @@ from nestbox.policy.config.labels import has_labels
 from nestbox.policy.config.limits import wants_many_files
 from nestbox.policy.config.namespaces import MAPPING_RIGHTS
 from nestbox.policy.config.places import is_bind
-from nestbox.policy.subjects import holds, may_be_filtered
+from nestbox.policy.subjects import holds, lacks_pivot, may_be_filtered
 
 if TYPE_CHECKING:
     from nestbox.oci.config import Config
@@ -30,11 +30,15 @@ def required_subjects_config(
     """
     kinds = {mount.type for mount in config.mounts if not is_bind(mount)}
     needed = set(required_subjects_process(config.process, environment))
-    if "cgroup" in kinds:
+    if "cgroup" in kinds or config.namespace("pid") is None:
         needed.add(Subject.CGROUP)
     if config.linux.sysctl or config.linux.mount_label:
         needed.add(Subject.LSM)
     if _is_foreign(config, environment) and (kinds & {"proc", "sysfs"} or Subject.LSM in needed):
+        needed.add(Subject.MOUNTS)
+        if config.namespace("user") is None:
+            needed.add(Subject.NAMESPACES)  # what can be mounted in our own was tried
+    if lacks_pivot(environment):
         needed.add(Subject.MOUNTS)
     known = environment.capabilities is not None
     if config.linux.uid_mappings and known and not holds(environment, *MAPPING_RIGHTS):

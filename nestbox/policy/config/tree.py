@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nestbox.errors import UsageError
+from nestbox.outer.facts import Subject
+from nestbox.policy.entry import whole_kernel_mounts
 from nestbox.policy.launch_spec import RootSpec
+from nestbox.policy.subjects import lacks_pivot, need
 
 if TYPE_CHECKING:
     from nestbox.policy.config.case import Case
@@ -19,11 +22,13 @@ def decide_root(case: Case) -> RootSpec:
     """
     written = case.config.linux.rootfs_propagation
     asked = written.removeprefix("r")
-    if case.options.no_pivot and asked == "private":
+    if _entry(case) == "move" and asked == "private":
         raise UsageError(
             "rootfsPropagation of [r]private is not safe without pivot_root",
             cause="the outer mounts stay within reach, and unmounting them would reach outside",
-            remedy="leave --no-pivot out, or use slave",
+            remedy="leave --no-pivot out, or use slave"
+            if case.options.no_pivot
+            else "let the outer seccomp filter allow pivot_root(2), or use slave",
         )
     return RootSpec(
         directory=case.root.directory,
@@ -36,7 +41,7 @@ def decide_root(case: Case) -> RootSpec:
         nodev=False,
         nosuid=False,
         entry=_entry(case),
-        uncovered=case.bundle.kernel_mounts if _entry(case) == "move" else (),
+        uncovered=_uncovered(case),
     )
 
 
@@ -44,4 +49,13 @@ def _entry(case: Case) -> str:
     if not case.has("mount"):
         # Whatever is asked: moved over /, the root would cover that of the whole machine.
         return "chroot"
-    return "move" if case.options.no_pivot else "pivot"
+    moved = case.options.no_pivot or lacks_pivot(case.environment)
+    return "move" if moved else "pivot"
+
+
+def _uncovered(case: Case) -> tuple[str, ...]:
+    if _entry(case) != "move":
+        return ()
+    if case.options.no_pivot:
+        return case.bundle.kernel_mounts
+    return whole_kernel_mounts(need(case.environment.mounts, Subject.MOUNTS), case.root.directory)

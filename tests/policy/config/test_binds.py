@@ -224,6 +224,14 @@ def test_id_mapped_needs_rights() -> None:
         launch(config, UNPRIVILEGED)
 
 
+def test_id_mapped_needs_a_kernel_that_has_it() -> None:
+    old = msgspec.structs.replace(full_root().kernel, release="5.10.0", version=(5, 10))
+    config = only("idmap", uidMappings=USER_MAPS, gidMappings=USER_MAPS)
+    with pytest.raises(UsageError, match="/data") as caught:
+        launch(config, change(full_root(), kernel=old))
+    assert caught.value.cause == "the kernel has no id-mapped mounts: they came with Linux 5.12"
+
+
 def test_a_remount_changes_what_is_there() -> None:
     config = spec(mounts=mounts(bind("", "/proc", "remount", "ro", "nosuid")))
     mount = launch(config).mounts[-1]

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from nestbox.errors import ConfigError, UsageError
-from nestbox.outer.facts import Cgroup, CgroupHierarchy, CgroupMode
+from nestbox.outer.facts import Cgroup, CgroupAbove, CgroupHierarchy, CgroupMode
 from nestbox.policy.config.cgroup_keys import main_directory
 from nestbox.policy.config.cgroup_location import (
     CgroupLocation,
@@ -245,3 +245,39 @@ def test_a_sub_cgroup_is_below_all_of_them_or_those_named():
 def test_a_sub_cgroup_that_is_none_is_refused(arguments, cause):
     with pytest.raises(UsageError, match=f"invalid --cgroup argument.*{cause}"):
         sub_cgroup(LOCATION, arguments)
+
+
+def own(**fields: object) -> CgroupHierarchy:
+    return msgspec.structs.replace(v2("/sys/fs/cgroup", "/slice/job"), **fields)
+
+
+def over(*, writable: bool) -> CgroupAbove:
+    return CgroupAbove(
+        directory="/sys/fs/cgroup/slice",
+        controllers=("pids",),
+        enabled=(),
+        writable=writable,
+        takes_controllers=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("writable", "found", "nest"),
+    [
+        (True, "/sys/fs/cgroup/slice/web", ""),
+        (False, "/sys/fs/cgroup/slice/job/web", "/sys/fs/cgroup/slice/job"),
+    ],
+)
+def test_where_our_own_cgroup_is_all_that_we_have_the_container_is_below_it(writable, found, nest):
+    facts = Cgroup(mode=CgroupMode.V2, hierarchies=(own(above=(over(writable=writable),)),))
+    location = locate(LocationRequest(container="web", may_nest=True), facts)
+    assert (location.directories, location.nest) == ({"": found}, nest)
+
+
+def test_our_own_cgroup_is_divided_only_for_what_is_below_it_and_if_it_may_be():
+    root = Cgroup(mode=CgroupMode.V2, hierarchies=(v2("/sys/fs/cgroup"),))
+    request = LocationRequest(container="web", path="/web")
+    assert locate(request, root).nest == ""
+    request = msgspec.structs.replace(request, may_nest=True)
+    assert locate(request, root).nest == "/sys/fs/cgroup"
+    assert locate(request, HYBRID).nest == ""

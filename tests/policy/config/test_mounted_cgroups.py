@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
+import pytest
 
 from nestbox.oci.config import Config
 from nestbox.outer.facts import Cgroup, CgroupMode, OuterEnvironment
 from nestbox.policy.config.cgroup_location import CgroupLocation
 from tests.policy.config.cases import decide, launch, mount_at, namespaces, spec, with_user
-from tests.policy.surroundings import change, full_root, hierarchy
+from tests.policy.surroundings import above, change, full_root, hierarchy, v2
 
 ALL = ("pid", "network", "ipc", "uts", "mount")
 RO = {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"]}
@@ -108,6 +111,25 @@ def test_version_1_where_no_cgroup_can_be_made_shows_the_runtimes_own() -> None:
     )
     found = launch(config(RW), outer, cgroups=own)
     assert mount_at(found, "/sys/fs/cgroup/memory").source == "/sys/fs/cgroup/memory/job"
+
+
+@pytest.mark.parametrize(
+    ("directory", "fields", "named", "made"),
+    [
+        ("/sys/fs/cgroup/job/box", {"writable": True}, False, True),
+        ("/sys/fs/cgroup/job/box", {"writable": False}, True, True),
+        ("/sys/fs/cgroup/job/box", {"writable": False}, False, False),
+        ("/sys/fs/cgroup/box", {"above": (above("/sys/fs/cgroup"),)}, False, True),
+        ("/sys/fs/cgroup/box", {"above": (above("/sys/fs/cgroup", writable=False),)}, False, False),
+    ],
+)
+def test_version_2_shows_a_rootless_container_its_cgroup_if_it_gets_one(
+    directory: str, fields: dict[str, Any], named: bool, made: bool
+) -> None:
+    user = with_user(mounts=[RO], linux__namespaces=namespaces("user", *ALL))
+    own = CgroupLocation(version=2, rootless=True, named=named, directories={"": directory})
+    found = launch(user, change(full_root(), cgroup=v2(**fields)), cgroups=own)
+    assert found.mounts[0].source == (directory if made else "/sys/fs/cgroup")
 
 
 def test_without_cgroups_the_mount_is_left_out_with_a_warning() -> None:

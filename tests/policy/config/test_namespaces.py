@@ -9,7 +9,8 @@ import pytest
 
 from nestbox.errors import NestboxError, UsageError
 from nestbox.outer.bundle_facts import NamespaceFacts
-from nestbox.outer.facts import IdMap, OuterEnvironment, Tools
+from nestbox.outer.facts import IdMap, MapTool, OuterEnvironment, SubordinateIds, Tools
+from nestbox.policy.config.cgroup_location import CgroupLocation
 from nestbox.policy.launch_spec import JoinSpec
 from nestbox.policy.resolution import refusal
 from tests.policy.config.cases import (
@@ -24,6 +25,7 @@ from tests.policy.config.cases import (
 from tests.policy.surroundings import change, docker_container, full_root, unprivileged_user
 
 ROWS = (IdMap(inside=0, outside=100000, count=65536),)
+NO_RIGHTS = MapTool(setuid=None, file_permitted=0, nosuid=False)
 JOINED = namespaces("pid", "mount", user="/proc/7/ns/user")
 
 
@@ -121,21 +123,64 @@ def test_without_rights_one_id_is_mapped_and_groups_are_kept() -> None:
     assert (found.map_with_tools, found.process.groups) == (False, None)
 
 
-def test_without_rights_several_ids_are_mapped_by_the_tools() -> None:
+def with_tools(first: int = 100000, **changes: Any) -> OuterEnvironment:
+    """Return a user whose ids from ``first`` on the two programs map."""
     outer = unprivileged_user()
     assert outer.tools is not None
-    tools = msgspec.structs.replace(outer.tools, newuidmap="/bin/u", newgidmap="/bin/g")
+    ranges = (SubordinateIds(first=first, count=65536),)
+    given = {"newuidmap": "/bin/u", "newgidmap": "/bin/g", "subuid": ranges, "subgid": ranges}
+    return change(outer, tools=msgspec.structs.replace(outer.tools, **given | changes))
+
+
+def several() -> Any:
     many = [*alone(), {"containerID": 1, "hostID": 100000, "size": 65536}]
-    config = rootless_spec(linux__uidMappings=many, linux__gidMappings=many)
-    found = launch(config, change(outer, tools=tools))
+    return rootless_spec(linux__uidMappings=many, linux__gidMappings=many)
+
+
+def test_without_rights_several_ids_are_mapped_by_the_tools() -> None:
+    found = launch(several(), with_tools())
     assert (found.map_with_tools, found.process.groups) == (True, ())
-    with pytest.raises(UsageError, match="newuidmap"):
-        launch(config, outer)
+
+
+@pytest.mark.parametrize(
+    ("outer", "cause"),
+    [
+        (unprivileged_user(), "newuidmap and newgidmap are not on PATH"),
+        (with_tools(200000), "uids 100000 to 165535 belong to others by /etc/subuid"),
+        (with_tools(newuidmap_rights=NO_RIGHTS), "/bin/u"),
+    ],
+)
+def test_ids_that_are_not_ours_are_refused(outer: OuterEnvironment, cause: str) -> None:
+    with pytest.raises(UsageError, match=cause) as caught:
+        launch(several(), outer)
+    assert "map the uid 1000 and the gid 1000 alone, or" in caught.value.remedy
+
+
+def test_where_not_every_source_of_ranges_can_be_read_the_tools_decide() -> None:
+    found = launch(several(), with_tools(200000, subordinate_notes=("no getsubids",)))
+    assert found.map_with_tools
 
 
 def test_a_rootless_container_needs_a_user_namespace() -> None:
     with pytest.raises(UsageError, match="rootless container requires user namespaces"):
         launch(spec(), unprivileged_user())
+
+
+def test_groups_are_kept_where_the_user_namespace_to_join_denies_others() -> None:
+    config = spec(linux__namespaces=JOINED, hostname="")
+    found = launch(config, namespaces=joining(uid_map=ROWS, gid_map=ROWS, setgroups_denied=True))
+    assert found.process.groups is None
+    assert launch(config, namespaces=joining(uid_map=ROWS, gid_map=ROWS)).process.groups == ()
+
+
+def test_processes_that_nothing_tells_apart_are_warned_of() -> None:
+    """The words are runc's, which callers know."""
+    config = rootless(linux__namespaces=namespaces("user", "mount", "uts", "ipc", "cgroup"))
+    nowhere = CgroupLocation(version=1, rootless=True)
+    found = decide(config, unprivileged_user(), cgroups=nowhere)
+    assert any("Such configuration is strongly discouraged" in one for one in found.warnings)
+    named = msgspec.structs.replace(nowhere, named=True)
+    assert not decide(config, unprivileged_user(), cgroups=named).warnings
 
 
 def test_without_the_right_to_make_namespaces_all_is_refused_at_once() -> None:
