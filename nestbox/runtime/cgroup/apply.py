@@ -58,6 +58,9 @@ def make(location: CgroupLocation, settings: Sequence[Setting]) -> CgroupLocatio
         if "cpuset" in made:
             own = [setting for setting in settings if setting.controller == "cpuset"]
             fill_cpuset(location.mounts["cpuset"], made["cpuset"], own)
+    for setting in settings if location.version == 1 else ():
+        if setting.controller in location.directories and setting.controller not in made:
+            raise _no_controller(location, setting.controller)
     location = msgspec.structs.replace(location, directories=made)
     apply(location, settings)
     return location
@@ -84,8 +87,11 @@ def apply(location: CgroupLocation, settings: Sequence[Setting]) -> tuple[Settin
 
 def _no_controller(location: CgroupLocation, controller: str) -> LaunchError:
     hierarchy = "v2" if location.version == 2 else "v1"
+    cause = f"no cgroup {hierarchy} hierarchy with the {controller} controller can be used here"
+    if controller in location.directories:
+        cause = f"{location.directories[controller]} may not be made"
     return LaunchError(
         f"cannot set {controller} limit: container could not join or create cgroup",
-        cause=f"no cgroup {hierarchy} hierarchy with the {controller} controller can be used here",
+        cause=cause,
         remedy=f"let the outer environment delegate {controller}, or leave the limit out",
     )

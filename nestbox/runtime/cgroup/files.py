@@ -5,7 +5,11 @@ Loads nothing, as the commands that engines call most stand on it.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+
+from nestbox.errors import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,8 +41,8 @@ if TYPE_CHECKING:
 
 
 _CHUNK_BYTES = 1 << 16
-_READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-_WRITING = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+_READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a state may name a pipe
+_WRITING = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def read(directory: str, name: str) -> str:
@@ -74,6 +78,10 @@ def write_at(directory: int, name: str, value: str) -> None:
 
 def _write(fd: int, value: str) -> None:
     try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        # Who does not wait gets a limit on memory without the reclaim that makes it hold.
+        os.set_blocking(fd, True)
         os.write(fd, value.encode(errors="surrogateescape"))
     finally:
         os.close(fd)
@@ -86,6 +94,21 @@ def value_of(text: str, key: str) -> int:
         if name == key:
             return int(value)
     return 0
+
+
+# What the kernel means by them in a cgroup of version 2. Source: cgroup-v2.rst.
+_WORDS = {
+    errno.EAGAIN: "cgroup.max.descendants or cgroup.max.depth of a cgroup above leaves no room",
+    errno.EBUSY: "processes and controllers for the cgroups below do not go together",
+    errno.ENODEV: "it vanished meanwhile",
+    errno.ENOENT: "it vanished meanwhile",
+    errno.EOPNOTSUPP: "it is threaded, or of an invalid type",
+}
+
+
+def why(error: OSError) -> str:
+    """Return why a cgroup could not be made, changed or entered, in words that lead on."""
+    return _WORDS.get(error.errno or 0) or reason(error)
 
 
 class Kept:

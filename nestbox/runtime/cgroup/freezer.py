@@ -146,7 +146,7 @@ def _freeze_v2(directory: str) -> None:
     import select
 
     write(directory, "cgroup.freeze", "1")
-    fd = os.open(f"{directory}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(f"{directory}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         poll = select.poll()
         poll.register(fd, select.POLLPRI)

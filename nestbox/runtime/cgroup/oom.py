@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 OOM = "oom"
 ENDED = "ended"  # the container's processes or its cgroup are gone
 _V1_CONTROL = "memory.oom_control"
+_READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a state may name a pipe
 _BYTES = 4096
 
 
@@ -86,15 +87,13 @@ class OomEvents:
     def _open(self) -> None:
         if self._unified:
             for name in ("memory.events", "cgroup.events"):
-                self._opened.append(
-                    os.open(f"{self._directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-                )
+                self._opened.append(os.open(f"{self._directory}/{name}", _READING))
             self._kills = value_of(self._text(0), "oom_kill")
             self._text(1)  # only what changes after it was read makes it ready
             return
         event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._opened.append(event)
-        control = os.open(f"{self._directory}/{_V1_CONTROL}", os.O_RDONLY | os.O_CLOEXEC)
+        control = os.open(f"{self._directory}/{_V1_CONTROL}", _READING)
         self._opened.append(control)
         write(self._directory, "cgroup.event_control", f"{event} {control}")
 

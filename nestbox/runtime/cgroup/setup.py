@@ -121,7 +121,9 @@ def _limit(setup: CgroupSetup, location: CgroupLocation) -> CgroupState:
     losses: list[str] = []
     if setup.rules and location.version:
         loss = _restrict_devices(location, setup.rules, user_namespace=setup.user_namespace)
-        losses += [loss] if loss else []
+        # Those that every container gets cost a rootless one nothing; the record has them.
+        implied = location.rootless and not setup.resources.devices
+        losses += [loss] if loss and not implied else []
     if setup.owner is not None:
         from nestbox.runtime.cgroup.ownership import give_to
 

@@ -8,7 +8,7 @@ import time
 
 from nestbox.errors import LaunchError, reason
 from nestbox.policy.config.cgroup_keys import UNIFIED, is_optional, main_directory
-from nestbox.runtime.cgroup.files import read, write
+from nestbox.runtime.cgroup.files import read, why, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,13 @@ _NEW_TASK_TRIES = 5
 _NEW_TASK_SECONDS = 0.03
 _MODE = 0o755
 _PATH = os.O_PATH | os.O_DIRECTORY
+_TASKS = os.O_WRONLY | os.O_NONBLOCK  # a state may name a pipe
 _REMEDY = "run `nestbox doctor`: it says which controllers can be used here"
+# Source: cgroups(7), "Delegation containment rules".
+_BESIDE = (
+    "start the runtime in a cgroup below the one that was delegated: who moves a process needs "
+    "cgroup.procs of what is above both"
+)
 
 
 def exists(location: Located) -> bool:
@@ -90,7 +96,7 @@ def cannot_apply(what: str, error: OSError) -> LaunchError:
     """Return the error for a step of making or entering a cgroup that the kernel refused."""
     return LaunchError(
         f"unable to apply cgroup configuration: cannot {what}",
-        cause=reason(error),
+        cause=why(error),
         remedy=_REMEDY,
     )
 
@@ -112,7 +118,7 @@ def enter(location: Located, pid: int, born_in: frozenset[str] = frozenset()) ->
                 raise LaunchError(
                     f"unable to apply cgroup configuration: error adding pid {pid} to cgroups",
                     cause=f"{directory}: {reason(error)}",
-                    remedy=_REMEDY,
+                    remedy=_BESIDE if error.errno == errno.EACCES and key == UNIFIED else _REMEDY,
                 ) from error
 
 
@@ -148,7 +154,7 @@ def open_tasks(location: Located) -> dict[str, int]:
         return {}
     found = {}
     for key, directory in _each(location):
-        path, flags = (directory, _PATH) if key == UNIFIED else (f"{directory}/tasks", os.O_WRONLY)
+        path, flags = (directory, _PATH) if key == UNIFIED else (f"{directory}/tasks", _TASKS)
         try:
             found[key] = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:

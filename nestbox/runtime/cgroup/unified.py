@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nestbox.errors import LaunchError
+from nestbox.errors import LaunchError, reason
 from nestbox.policy.config.cgroup_keys import UNIFIED
 from nestbox.runtime.cgroup.files import read, write
 from nestbox.runtime.cgroup.tree import cannot_apply, may_do_without
@@ -28,7 +28,7 @@ def make_unified(location: CgroupLocation, settings: Sequence[Setting]) -> dict[
     controllers: list[str] = []
     try:
         controllers = read(mount, "cgroup.controllers").split()
-        _make_path(mount, directory, controllers, settings)
+        _make_path(location, controllers, settings)
     except OSError as error:
         if not may_do_without(location, error):
             raise cannot_apply(f"make {directory}", error) from error
@@ -36,19 +36,31 @@ def make_unified(location: CgroupLocation, settings: Sequence[Setting]) -> dict[
             raise LaunchError(
                 "rootless needs no limits + no cgrouppath when no permission is granted for "
                 "cgroups",
-                cause=f"mkdir {directory}: permission denied",
-                remedy="let systemd delegate a cgroup to the user, or leave the limits out",
+                cause=f"{_limited(controllers, settings)} is limited, and {directory} cannot be "
+                f"made: {reason(error)}",
+                remedy="let the outer environment delegate a cgroup to the user and name it with "
+                "linux.cgroupsPath, use --systemd-cgroup where the user has a systemd, or leave "
+                "the limits out",
             ) from error
         return {}
     return {UNIFIED: directory}
 
 
+def _limited(controllers: Sequence[str], settings: Sequence[Setting]) -> str:
+    """Return the controllers that limits are set for."""
+    asked = dict.fromkeys(setting.controller for setting in settings)
+    return ", ".join(name for name in asked if name in controllers)
+
+
 def _make_path(
-    mount: str, directory: str, controllers: Sequence[str], settings: Sequence[Setting]
+    location: CgroupLocation, controllers: Sequence[str], settings: Sequence[Setting]
 ) -> None:
     """Make each cgroup on the way, and enable the controllers in all but the last."""
+    mount, directory = location.mounts[UNIFIED], location.directories[UNIFIED]
     current = mount
     for part in directory[len(mount) :].strip("/").split("/"):
+        if current == location.nest:
+            _make_room(current, settings)
         _enable(current, controllers)
         current = f"{current.rstrip('/')}/{part}"
         try:
@@ -56,6 +68,21 @@ def _make_path(
         except FileExistsError:
             pass
         _settle_type(current, settings)
+
+
+def _make_room(own: str, settings: Sequence[Setting]) -> None:
+    """Enable below our own cgroup what limits need; its processes are in the way. Raises OSError.
+
+    Raises:
+        LaunchError: they cannot be moved to a leaf of it.
+    """
+    available = read(own, "cgroup.controllers").split()
+    needed = {setting.controller for setting in settings}
+    wanted = [name for name in available if name in needed]
+    if wanted:
+        from nestbox.runtime.cgroup.nesting import nest
+
+        nest(own, wanted)
 
 
 def _enable(directory: str, controllers: Sequence[str]) -> None:
