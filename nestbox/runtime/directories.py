@@ -61,11 +61,17 @@ def _check_ours(root: str, info: os.stat_result) -> None:
             cause="it is not a directory",
             remedy="remove it, or choose another one with --root",
         )
-    if info.st_uid != os.geteuid() or info.st_mode & 0o022:
+    if info.st_uid != os.geteuid():
         raise StateError(
             f"cannot use the state directory {root!r}",
-            cause="it belongs to another user or others may write to it",
-            remedy=f"run: chown {os.geteuid()} {root} && chmod 0700 {root}",
+            cause=f"permission denied: it belongs to another user, {info.st_uid}",
+            remedy="act as that user, or choose another one with --root",
+        )
+    if info.st_mode & 0o022:
+        raise StateError(
+            f"cannot use the state directory {root!r}",
+            cause="others may write to it",
+            remedy=f"see what they have put there, then run: chmod 0700 {root}",
         )
 
 
@@ -79,10 +85,11 @@ def _make_root(root: str) -> os.stat_result:
 
 def unusable(root: str, error: OSError) -> StateError:
     """Return the error for a state directory that cannot be used."""
+    remedy = "choose a directory that can be written with --root or NESTBOX_ROOT"
+    if error.errno == errno.EROFS:
+        remedy += "; in a container that is read-only, start that with --tmpfs /run"
     return StateError(
-        f"cannot use the state directory {root!r}",
-        cause=reason(error),
-        remedy="choose a directory that can be written with --root or NESTBOX_ROOT",
+        f"cannot use the state directory {root!r}", cause=reason(error), remedy=remedy
     )
 
 

@@ -22,7 +22,7 @@ from nestbox.executor.encode import (
 from nestbox.executor.program import sealed_program
 from nestbox.kernel.spawn import spawn
 from nestbox.outer.facts import CapabilitySets
-from nestbox.plan.steps import Console, LaunchPlan, Sync
+from nestbox.plan.steps import SYNC_FUSE, Console, LaunchPlan, MountFuse, Sync
 
 _GO = b"g"
 
@@ -53,7 +53,9 @@ class Launched(msgspec.Struct, frozen=True, kw_only=True):
 class Conversation:
     """A started executor and what it has told so far.
 
-    ``master`` is the other end of the container's terminal, from the step that opens it.
+    ``master`` is the other end of the container's terminal, from the step that opens it, and
+    ``lent`` a descriptor that came with a sync point, which the one who answers it takes. With
+    ``limit_seconds`` the launch fails when the executor tells nothing for so long.
     """
 
     def __init__(
@@ -66,13 +68,16 @@ class Conversation:
     ) -> None:
         """Start the executor. Raises LaunchError when the kernel refuses that."""
         self.plan = plan
-        self._has_terminal = any(isinstance(step, Console) for step in plan.steps)
+        self._lends = any(isinstance(step, Console | MountFuse) for step in plan.steps)
+        self.lent: int | None = None
+        self.limit_seconds: float | None = None
         try:
             self._child = spawn(
                 encoded,
                 program=sealed_program(),
                 flags=namespace_flags(plan.namespaces),
                 stdio=stdio,
+                plain=plan.plain_clone,
                 cgroup=cgroup,
             )
         except OSError as error:
@@ -109,8 +114,8 @@ class Conversation:
                 self._sets = report.sets
             if report.kind == SYNC:
                 step = self.plan.steps[report.step]
-                assert isinstance(step, Sync)
-                at_sync(step.reason, self)
+                assert isinstance(step, Sync | MountFuse)
+                at_sync(step.reason if isinstance(step, Sync) else SYNC_FUSE, self)
                 os.write(self._child.control, _GO)
         if self._sets is None:
             # It closed its descriptor without having come to the last step.
@@ -123,9 +128,11 @@ class Conversation:
 
     def _receive(self) -> bytes:
         """Return the next report, or nothing when the executor is gone or has executed."""
-        if not self._has_terminal:
+        if self.limit_seconds is not None:
+            self._wait_for_report(self.limit_seconds)
+        if not self._lends:
             return os.read(self._child.control, REPORT_SIZE)
-        # Only a terminal comes with a descriptor; the socket module costs six milliseconds.
+        # Only terminals and FUSE come with a descriptor; the socket module costs six milliseconds.
         import socket
 
         with socket.socket(fileno=os.dup(self._child.control)) as control:
@@ -134,11 +141,26 @@ class Conversation:
             )
         if descriptors:
             os.set_inheritable(descriptors[0], False)
-            if data and decode_report(data).kind == CONSOLE:
+            kind = decode_report(data).kind if data else None
+            if kind == CONSOLE:
                 self.master = descriptors[0]
+            elif kind == SYNC and self.lent is None:
+                self.lent = descriptors[0]
             else:
                 os.close(descriptors[0])
         return data
+
+    def _wait_for_report(self, seconds: float) -> None:
+        import select
+
+        poll = select.poll()
+        poll.register(self._child.control, select.POLLIN)
+        if not poll.poll(seconds * 1000):
+            raise LaunchError(
+                "the launch was stopped",
+                cause=f"the executor told nothing for {seconds:g} seconds",
+                remedy="see whether the file system of the root answers",
+            )
 
     def abandon(self) -> None:
         """Kill the executor, and with it everything in its pid namespace, and wait for it."""
@@ -152,15 +174,17 @@ class Conversation:
             os.waitid(os.P_PIDFD, self._child.pidfd, os.WEXITED)
         os.close(self._child.pidfd)
         os.close(self._child.control)
-        if self.master is not None:
-            os.close(self.master)
+        for fd in (self.master, self.lent):
+            if fd is not None:
+                os.close(fd)
 
 
 def _not_started(plan: LaunchPlan, error: OSError) -> LaunchError:
     names = ", ".join(plan.namespaces)
+    call = "clone(2)" if plan.plain_clone else "clone3(2)"
     return LaunchError(
         "cannot start the executor",
-        cause=f"clone3(2) with new namespaces ({names}): {reason(error)}",
+        cause=f"{call} with new namespaces ({names}): {reason(error)}",
         remedy=_START_REMEDIES.get(
             error.errno or 0, "run `nestbox doctor`: it tries each namespace and says what stops it"
         ),

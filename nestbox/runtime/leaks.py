@@ -15,8 +15,8 @@ from nestbox.outer.probe import observe
 from nestbox.runtime.cgroup.limits import PREFIX
 from nestbox.runtime.context import Context
 from nestbox.runtime.prepare import LAYERS
-from nestbox.runtime.processes import start_time
-from nestbox.runtime.state import Claim, abandoned, read_process
+from nestbox.runtime.processes import is_alive
+from nestbox.runtime.state import Claim, abandoned, read_helper, read_process
 
 
 class LeakKind(StrEnum):
@@ -26,10 +26,11 @@ class LeakKind(StrEnum):
     PROCESS = "process"
     CGROUP = "cgroup"
     LAYER = "layer"  # what a container wrote to its overlay
+    TABLE = "table"  # of nftables
 
 
 class Leak(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is left; ``path`` is a directory, or /proc/PID of a process."""
+    """One thing that is left; ``path`` is a directory, /proc/PID, or the name of a table."""
 
     kind: LeakKind
     path: str
@@ -43,9 +44,11 @@ def find_leaks(context: Context) -> tuple[Leak, ...]:
         EnvironmentUnreadable: it cannot be seen where cgroups of containers would be.
     """
     leaks: list[Leak] = []
-    for claim, _ in abandoned(context.root):
+    tables: set[str] = set()
+    for claim, state in abandoned(context.root):
         try:
             leaks += _of_container(claim)
+            tables |= {state.table} if state is not None else set()
         finally:
             claim.let_go()
     known = _names_in(context.root)
@@ -53,8 +56,23 @@ def find_leaks(context: Context) -> tuple[Leak, ...]:
     seen = observe(frozenset({Subject.CGROUP}), state_directory=context.storage)
     for hierarchy in seen.cgroup.hierarchies if seen.cgroup else ():
         if hierarchy.directory is not None:
-            leaks += _unnamed(hierarchy.directory, PREFIX, known, LeakKind.CGROUP)
-    return tuple(leaks)
+            # Beside our own, where it has processes, is a place of containers too.
+            for place in (hierarchy.directory, *(above.directory for above in hierarchy.above)):
+                leaks += _unnamed(place, PREFIX, known, LeakKind.CGROUP)
+    return (*leaks, *_tables(tables))
+
+
+def _tables(named: set[str]) -> Iterator[Leak]:
+    """Yield the tables of nftables that belong to no container, for who may see them."""
+    from nestbox.runtime.network.nft import orphans
+
+    for table in orphans():
+        by = (
+            "the next nestbox run removes it"
+            if table in named
+            else f"nft delete table inet {table}"
+        )
+        yield Leak(kind=LeakKind.TABLE, path=table, detail=f"the container it is for is gone; {by}")
 
 
 def _of_container(claim: Claim) -> Iterator[Leak]:
@@ -63,13 +81,14 @@ def _of_container(claim: Claim) -> Iterator[Leak]:
         path=claim.directory,
         detail="the nestbox that made it is dead; the next nestbox run removes it",
     )
-    process = read_process(claim.root, claim.container)
-    if process is not None and start_time(process.pid) == process.start:
-        yield Leak(
-            kind=LeakKind.PROCESS,
-            path=f"/proc/{process.pid}",
-            detail=f"first process of the container {claim.container}",
-        )
+    what = {
+        f"first process of the container {claim.container}": read_process,
+        f"what connects the network of the container {claim.container}": read_helper,
+    }
+    for detail, read in what.items():
+        process = read(claim.root, claim.container)
+        if process is not None and is_alive(process):
+            yield Leak(kind=LeakKind.PROCESS, path=f"/proc/{process.pid}", detail=detail)
 
 
 def _unnamed(directory: str, prefix: str, known: set[str], kind: LeakKind) -> Iterator[Leak]:

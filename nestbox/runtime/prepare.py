@@ -7,16 +7,17 @@ from functools import cache
 
 import msgspec
 
-from nestbox.errors import NestboxError
+from nestbox.errors import EnvironmentUnreadable, NestboxError
 from nestbox.oci.seccomp_profile import SeccompProfile
-from nestbox.outer.facts import OuterEnvironment, RootFacts, Subject
+from nestbox.outer.facts import OuterEnvironment, RootFacts, Subject, Trial
 from nestbox.outer.probe import extend
 from nestbox.outer.root import observe_root
 from nestbox.plan.compile import compile_plan
-from nestbox.plan.steps import LaunchPlan, LoadSeccomp
+from nestbox.plan.steps import LaunchPlan
 from nestbox.policy.capability_messages import exec_line
 from nestbox.policy.decision import Outcome
 from nestbox.policy.environment import PATH
+from nestbox.policy.kernel_calls import calls_refusal
 from nestbox.policy.launch_spec import LaunchSpec, MountSpec
 from nestbox.policy.paths import candidates, clean
 from nestbox.policy.profile import Profile
@@ -24,9 +25,13 @@ from nestbox.policy.request import RunRequest
 from nestbox.policy.resolution import Resolution, refusal, warnings
 from nestbox.policy.resolve import required_subjects, resolve, wanted_seccomp
 from nestbox.policy.shipped_profiles import load_shipped, seccomp_file
+from nestbox.policy.subjects import gets_user_namespace
 from nestbox.policy.validation import check_request
-from nestbox.runtime.context import Context
-from nestbox.runtime.seccomp import compile_filter, read_profile
+from nestbox.runtime.context import STORAGE_ROOT, Context
+from nestbox.runtime.root_facts import with_parts
+from nestbox.runtime.roots import STATE_ROOT
+from nestbox.runtime.seccomp import read_profile
+from nestbox.runtime.seccomp_step import filter_step
 
 LAYERS = "layers"
 _REASONS = frozenset({Subject.ANCESTRY, Subject.ENGINE})
@@ -59,15 +64,12 @@ def prepare(
     profile = _profile(request, context)
     container = request.name or os.urandom(6).hex()
     filter_profile = _filter_profile(request, profile)
-    facts = environment or _observe(request, profile, context)
-    root = observe_root(
-        request.root.directory,
-        candidates(
-            request.argv[0],
-            clean(request.working_directory or "/", what="-w"),
-            _search_path(request),
-        ),
-    )
+    facts = _recorded(request, profile, environment) or _observe(request, profile, context)
+    root = _observe_root(request, facts)
+    if environment is None:
+        root = with_parts(root, request, profile, facts)
+
+    tried = _try_sysctls(request, profile, facts) if environment is None else {}
 
     def decide(facts: OuterEnvironment) -> Resolution:
         return resolve(
@@ -77,7 +79,17 @@ def prepare(
             root,
             container_id=container,
             seccomp_profile=filter_profile,
-            own_directories=(context.root, context.storage),
+            own_directories=tuple(
+                # A nestbox in the container keeps its own in these, if nobody tells it others.
+                dict.fromkeys(
+                    (
+                        context.root,
+                        context.storage,
+                        *(path for path in (STATE_ROOT, STORAGE_ROOT) if os.path.lexists(path)),
+                    )
+                )
+            ),
+            sysctl_trials=tried,
         )
 
     resolution = decide(facts)
@@ -95,6 +107,43 @@ def prepare(
         resolution=resolution,
         container=container,
     )
+
+
+def _observe_root(request: RunRequest, facts: OuterEnvironment) -> RootFacts:
+    """Return what is known of the root. Raises NestboxError: what of the root cannot be used.
+
+    Where a filter stops the calls with which it is looked at, that is the error.
+    """
+    try:
+        return observe_root(
+            request.root.directory,
+            candidates(
+                request.argv[0],
+                clean(request.working_directory or "/", what="-w"),
+                _search_path(request),
+            ),
+        )
+    except NestboxError as error:
+        stopped = calls_refusal(facts)
+        if stopped is None:
+            raise
+        raise stopped from error
+
+
+def _try_sysctls(
+    request: RunRequest, profile: Profile, facts: OuterEnvironment
+) -> dict[str, Trial]:
+    """Return what comes of setting the sysctls that are asked for; most requests have none."""
+    if not (request.sysctls or profile.sysctls):
+        return {}
+    from nestbox.outer.sysctl_trials import try_sysctls
+    from nestbox.policy.sysctls import sysctls_to_try
+
+    nested = gets_user_namespace(request, profile, facts)
+    found: dict[str, Trial] = {}
+    for kind, values in sysctls_to_try(request, profile).items():
+        found |= try_sysctls(values, kind, in_user_namespace=nested)
+    return found
 
 
 def _search_path(request: RunRequest) -> str:
@@ -137,6 +186,27 @@ def _shipped_profile(name: str) -> Profile | None:
     return load_shipped(name)
 
 
+def _recorded(
+    request: RunRequest, profile: Profile, environment: OuterEnvironment | None
+) -> OuterEnvironment | None:
+    """Return a recorded environment that is to be decided against, if there is one.
+
+    Raises:
+        EnvironmentUnreadable: it lacks what this request needs, as one of an older version can.
+    """
+    if environment is None:
+        return None
+    needed = required_subjects(request, profile, environment)
+    missing = sorted(one.value for one in needed if getattr(environment, one.value) is None)
+    if missing:
+        raise EnvironmentUnreadable(
+            "cannot decide against the recorded environment",
+            cause=f"it does not say what this request needs: {', '.join(missing)}",
+            remedy="record it again with this version: nestbox doctor --record FILE",
+        )
+    return environment
+
+
 def _observe(request: RunRequest, profile: Profile, context: Context) -> OuterEnvironment:
     """Observe what the decisions need; what that is can depend on what was observed."""
     known = OuterEnvironment()
@@ -161,11 +231,22 @@ def launch_of(prepared: Prepared) -> LaunchSpec:
             "cannot launch", cause="the request was refused", remedy="run `nestbox plan`"
         )
     mounts = tuple(mount for mount in launch.mounts if not _is_absent(mount))
+    volumes = None
+    if launch.volumes is not None:
+        volumes = upper_directory(launch.volumes, prepared.container)
+        mounts = tuple(_placed(mount, volumes) for mount in mounts)
     root = launch.root
     if root.upper is not None:
         upper = upper_directory(root.upper, prepared.container)
         root = msgspec.structs.replace(root, upper=upper)
-    return msgspec.structs.replace(launch, root=root, mounts=mounts)
+    return msgspec.structs.replace(launch, root=root, mounts=mounts, volumes=volumes)
+
+
+def _placed(mount: MountSpec, directory: str) -> MountSpec:
+    """Return a bind of a new directory with the path that it gets."""
+    if not mount.new_directory:
+        return mount
+    return msgspec.structs.replace(mount, source=f"{directory}/volume-{mount.source}")
 
 
 def _is_absent(mount: MountSpec) -> bool:
@@ -189,12 +270,11 @@ def upper_directory(storage: str, container: str) -> str:
 def plan_of(prepared: Prepared, context: Context) -> LaunchPlan:
     """Return the steps of the launch. Raises Refused."""
     launch = launch_of(prepared)
-    seccomp = None
-    if launch.seccomp is not None:
-        compiled = compile_filter(
-            launch.seccomp, cache_directory=os.path.join(context.storage, "seccomp")
-        )
-        seccomp = LoadSeccomp(program=compiled.program, flags=int(compiled.flags))
+    seccomp = filter_step(
+        launch.seccomp,
+        shim=launch.seccomp_shim,
+        cache_directory=os.path.join(context.storage, "seccomp"),
+    )
     capabilities = prepared.environment.capabilities
     assert capabilities is not None
     return compile_plan(
@@ -202,5 +282,5 @@ def plan_of(prepared: Prepared, context: Context) -> LaunchPlan:
         seccomp=seccomp,
         last_capability=capabilities.last,
         foreground=True,
-        wait_for_cgroup=any(cgroup.version == 1 for cgroup in launch.cgroups),
+        wait_for_cgroup=any(cgroup.version == 1 or cgroup.scope for cgroup in launch.cgroups),
     )

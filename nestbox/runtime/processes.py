@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from nestbox.errors import LaunchError
+
 _START_TIME_FIELD = 22  # proc_pid_stat(5)
 _STATE_FIELD = 3
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -18,6 +20,27 @@ class Process:
     def __init__(self, *, pid: int, start: int) -> None:
         self.pid = pid
         self.start = start
+
+
+def require_own_proc() -> None:
+    """Refuse a /proc of another pid namespace, where /proc/PID is not the process that we mean.
+
+    What is written there, as id maps and scores, would be somebody else's from then on.
+
+    Raises:
+        LaunchError: /proc shows us under another number, or not at all.
+    """
+    try:
+        shown = os.readlink("/proc/self")
+    except OSError:
+        shown = "nothing"
+    if shown != str(os.getpid()):
+        raise LaunchError(
+            "cannot reach the container's process through /proc",
+            cause=f"/proc is that of another pid namespace: /proc/self is {shown}, and we are "
+            f"{os.getpid()}",
+            remedy="mount one that is ours: unshare --mount-proc, or mount -t proc proc /proc",
+        )
 
 
 def read_process(path: str) -> Process | None:

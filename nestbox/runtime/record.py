@@ -11,6 +11,23 @@ from nestbox.policy.request import RunRequest
 SCHEMA = 1
 
 
+class Port(msgspec.Struct, frozen=True, kw_only=True):
+    """A port of the outer network that leads to one of the container."""
+
+    protocol: str
+    address: str  # empty: every outer address
+    outer: int
+    inner: int
+
+
+class ConnectedNetwork(msgspec.Struct, frozen=True, kw_only=True):
+    """A network of the container's own with a way out, as it was made."""
+
+    rung: str  # veth, pasta or slirp4netns
+    address: str  # the container's; empty: pasta gave it that of the machine
+    ports: tuple[Port, ...] = ()
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One launch. Values of environment variables are never in it, only their names.
 
@@ -34,6 +51,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     plan_digest: str  # of the encoded plan: blake2b, 16 bytes, in hexadecimal
     sets: CapabilitySets | None  # None: the launch failed before they were read back
     after_exec: CapabilitySets
+    network: ConnectedNetwork | None = None
     pid: int | None
     phases: dict[str, float]
     exit_code: int | None = None  # None: it runs still, or was lost

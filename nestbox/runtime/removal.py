@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+_OWNER_ALL = 0o700
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -16,7 +17,7 @@ def remove_tree(directory: str) -> None:
     two descriptors. Nothing is mounted below: that was in the mount namespace of the container.
     """
     try:
-        top = os.open(directory, _DIRECTORY)
+        top = _open(directory)
     except FileNotFoundError:
         return
     try:
@@ -28,17 +29,50 @@ def remove_tree(directory: str) -> None:
     os.rmdir(directory)
 
 
+def _open(name: str, directory: int | None = None) -> int:
+    """Return a descriptor of a directory; one that its mode closes to us is opened first.
+
+    To an ordinary user, the kernel's own directory in an overlay's work directory is such a one.
+    """
+    try:
+        fd = os.open(name, _DIRECTORY, dir_fd=directory)
+        if os.fstat(fd).st_mode & _OWNER_ALL == _OWNER_ALL or os.geteuid() == 0:
+            return fd
+        os.fchmod(fd, _OWNER_ALL)
+        return fd
+    except PermissionError:
+        path = os.open(name, _DIRECTORY | os.O_PATH, dir_fd=directory)
+        try:
+            os.chmod(f"/proc/self/fd/{path}", _OWNER_ALL)
+            return os.open(name, _DIRECTORY, dir_fd=directory)
+        finally:
+            os.close(path)
+
+
 def _remove_entry(top: int, name: str) -> None:
     if _unlink(top, name):
         return
-    inner = os.open(name, _DIRECTORY, dir_fd=top)
+    inner = _open(name, top)
     try:
         for child in os.listdir(inner):
             if not _unlink(inner, child):
-                os.rename(child, os.urandom(16).hex(), src_dir_fd=inner, dst_dir_fd=top)
+                _move(inner, child, top)
     finally:
         os.close(inner)
     os.rmdir(name, dir_fd=top)
+
+
+def _move(inner: int, child: str, top: int) -> None:
+    """Move a directory up under a name that nothing has; that changes its "..", so it must be open.
+
+    Source: rename(2), EACCES.
+    """
+    name = os.urandom(16).hex()
+    try:
+        os.rename(child, name, src_dir_fd=inner, dst_dir_fd=top)
+    except PermissionError:
+        os.close(_open(child, inner))
+        os.rename(child, name, src_dir_fd=inner, dst_dir_fd=top)
 
 
 def _unlink(directory: int, name: str) -> bool:

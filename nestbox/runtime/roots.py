@@ -29,20 +29,38 @@ def default_root(environment: Mapping[str, str], uid: int) -> str:
     if configured := environment.get("NESTBOX_ROOT"):
         return os.path.abspath(configured)
     runtime = environment.get("XDG_RUNTIME_DIR")
-    if uid == 0 and not (runtime and _is_mapped_user(environment)):
+    if uid == 0 and not (runtime and is_mapped_user(environment)):
         return STATE_ROOT
     return f"{runtime}/nestbox" if runtime else f"/tmp/nestbox-{uid}"
 
 
-def _is_mapped_user(environment: Mapping[str, str]) -> bool:
+def is_mapped_user(environment: Mapping[str, str]) -> bool:
     """Return whether our uid 0 is another user outside: one whose $USER is not root."""
-    if environment.get("USER", "") == "root":
-        return False
+    return environment.get("USER", "") != "root" and not has_every_id()
+
+
+def has_every_id() -> bool:
+    """Return whether all ids are themselves here, as in the first user namespace."""
     try:
         with open("/proc/self/uid_map", "rb", buffering=0) as file:
-            return file.read(4096).decode().split() != _WHOLE_MAP
+            return file.read(4096).decode().split() == _WHOLE_MAP
     except OSError:
-        return False
+        return True  # a kernel without user namespaces, or nothing to learn it from
+
+
+def foreign_owner(root: str) -> os.stat_result | None:
+    """Return the facts of a state directory when we are root and it is another user's, else None.
+
+    In a user namespace that has not all ids the owner cannot be told from users outside of it: what
+    is not ours is then refused when it is used.
+    """
+    if os.geteuid() != 0:
+        return None
+    try:
+        info = os.lstat(root)
+    except OSError:
+        return None  # whoever uses it tells why it cannot be
+    return info if info.st_uid != 0 and has_every_id() else None
 
 
 def remember_root(root: str, default: str) -> None:

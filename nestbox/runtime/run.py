@@ -12,8 +12,16 @@ import msgspec
 from nestbox.errors import LaunchError, NestboxError, UsageError, reason
 from nestbox.executor.encode import encode
 from nestbox.outer.probe import fingerprint_of
+from nestbox.outer.throwaway import make_private
 from nestbox.plan.render import render
-from nestbox.plan.steps import SYNC_CGROUP, SYNC_ID_MAPS, SYNC_TERMINAL, LaunchPlan
+from nestbox.plan.steps import (
+    SYNC_CGROUP,
+    SYNC_FUSE,
+    SYNC_ID_MAPS,
+    SYNC_LEAF,
+    SYNC_TERMINAL,
+    LaunchPlan,
+)
 from nestbox.policy.launch_spec import LaunchSpec
 from nestbox.policy.prediction import predict_after_exec
 from nestbox.policy.request import RunRequest
@@ -26,6 +34,7 @@ from nestbox.runtime.forwarding import Forwarding
 from nestbox.runtime.history import keep_finished, keep_running
 from nestbox.runtime.idmaps import write_maps
 from nestbox.runtime.launch import Conversation, Launched, wait
+from nestbox.runtime.network.attachment import Attachment
 from nestbox.runtime.prepare import Prepared, launch_of, notices, plan_of, prepare
 from nestbox.runtime.processes import Process, boot_id, pid_namespace, start_time
 from nestbox.runtime.record import Record
@@ -35,6 +44,10 @@ from nestbox.runtime.stdio import Stdio, behind_terminal, captured, passed_throu
 from nestbox.runtime.streams import Pump
 from nestbox.runtime.sweep import sweep
 from nestbox.version import VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nestbox.runtime.fuse_root import FuseRoot
 
 _SIGKILL = 9
 
@@ -115,6 +128,9 @@ class _Run:
         self.encoded = encode(self.plan)
         self.created = _now()
         self.left_behind = False
+        self.network = Attachment(self.launch)
+        self.fuse = _fuse_root(self.launch)
+        self._own = self.launch.root.upper or self.launch.volumes
         clock.lap("compile")
 
     def run(self) -> Finished:
@@ -128,12 +144,15 @@ class _Run:
             cgroups=tuple(
                 cgroups.directory_of(spec, self.prepared.container) for spec in self.launch.cgroups
             ),
-            upper=self.launch.root.upper,
+            upper=self._own,
+            table=self.network.table,
         )
         held = claim(self.context.root, state)
         with contextlib.ExitStack() as undo:
             # The state names what is to be undone, so it goes last.
             undo.callback(self._let_go_of, held)
+            undo.callback(self._remove, lambda _: self.network.close(), "its network")
+            self.network.reserve(held)
             finished = self._attended(held, undo)
         with contextlib.suppress(NestboxError):
             # The container has run; a record that cannot be kept does not make it a failure.
@@ -163,15 +182,18 @@ class _Run:
             raise
         try:
             launched = conversation.finish(self._at_sync)
-        except NestboxError as error:
+        except NestboxError as failure:
+            error = (self.fuse.lost() if self.fuse else None) or failure
             self.clock.lap("launch")
             with contextlib.suppress(NestboxError):
                 keep_finished(self.context.root, msgspec.structs.replace(record, error=str(error)))
-            raise
+            raise error from (None if error is failure else failure)
         self.clock.lap("launch")
-        record = msgspec.structs.replace(record, sets=launched.sets)
+        record = msgspec.structs.replace(record, sets=launched.sets, network=self.network.connected)
         exit_code = self._attend(launched, record, stdio, forwarding)
         self.clock.lap("run")
+        if self.network.is_lost():
+            self.options.notice("nestbox: the container's network was lost before its end")
         finished = msgspec.structs.replace(record, exit_code=exit_code)
         out, err = stdio.captured
         return Finished(exit_code=exit_code, record=finished, stdout=bytes(out), stderr=bytes(err))
@@ -181,9 +203,14 @@ class _Run:
         for mount in self.prepared.request.mounts:
             if mount.type == "bind" and not mount.must_exist:
                 _make_volume(mount.source)
-        if self.launch.root.upper is not None:
-            _make_upper(self.launch.root.upper)
-            undo.callback(self._remove, remove_tree, self.launch.root.upper)
+        if self._own is not None:
+            _make_upper(self._own)
+            undo.callback(self._remove, remove_tree, self._own)
+            if self.fuse is not None:
+                undo.callback(self.fuse.end)
+        for new in self.launch.mounts:
+            if new.new_directory:
+                _make_volume(new.source)
         for spec in self.launch.cgroups:
             directory = cgroups.directory_of(spec, self.prepared.container)
             undo.callback(self._remove, remove_directory, directory)
@@ -218,7 +245,7 @@ class _Run:
         cgroup = -1
         try:
             for spec in self.launch.cgroups:
-                if spec.version == 2:
+                if spec.version == 2 and not spec.scope:
                     directory = cgroups.directory_of(spec, self.prepared.container)
                     cgroup = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             return Conversation(self.plan, self.encoded, stdio=stdio.child, cgroup=cgroup)
@@ -229,14 +256,29 @@ class _Run:
     def _at_sync(self, reason: str, conversation: Conversation) -> None:
         if reason == SYNC_ID_MAPS:
             write_maps(self.launch, conversation.pid, self.prepared.environment.tools)
-        if reason == SYNC_CGROUP:
-            for spec in self.launch.cgroups:
-                if spec.version == 1:
-                    cgroups.enter(spec, self.prepared.container, conversation.pid)
+        for line in self.network.at_sync(reason, conversation.pid):
+            self.options.notice(line)
+        if reason == SYNC_FUSE and self.fuse is not None:
+            self.fuse.take_over(conversation)
+        if reason in {SYNC_CGROUP, SYNC_LEAF}:
+            self._place(reason, conversation.pid)
         if reason == SYNC_TERMINAL and conversation.master is not None:
             from nestbox.runtime.terminal import take_size
 
             take_size(self.context.stdin, conversation.master)
+
+    def _place(self, reason: str, pid: int) -> None:
+        """Move the container into its cgroups, or to a leaf of one that it is in."""
+        for spec in self.launch.cgroups:
+            if reason == SYNC_LEAF and spec.divide:
+                cgroups.divide(spec, self.prepared.container)
+            elif reason == SYNC_CGROUP and (spec.version == 1 or spec.scope):
+                cgroups.enter(
+                    spec,
+                    self.prepared.container,
+                    pid,
+                    environment=self.context.environment,
+                )
 
     def _attend(
         self, launched: Launched, record: Record, stdio: Stdio, forwarding: Forwarding | None
@@ -256,6 +298,9 @@ class _Run:
 
                     attach(launched.master, self.context, pump, terminal)
                 stdio.connect(pump)
+                if self.fuse is not None and self.fuse.pidfd is not None:
+                    # Without its root nothing in the container can go on.
+                    pump.at_end(self.fuse.pidfd, lambda: _signal(launched))
                 if forwarding is not None:
                     forwarding.connect(pump, launched, self.context.stdin)
                 in_time = pump.run(deadline.left, after=(_RECORDED_AFTER_SECONDS, keep))
@@ -274,9 +319,13 @@ class _Run:
                 remedy="allow it more time",
             )
         try:
-            return wait(launched)
+            exit_code = wait(launched)
         finally:
             os.close(launched.pidfd)
+        lost = self.fuse.lost() if self.fuse else None
+        if lost is not None:
+            raise lost
+        return exit_code
 
     def _record(self, *, pid: int) -> Record:
         """Return the record as far as it is known while the executor works."""
@@ -318,6 +367,15 @@ class _Deadline:
         return None if self._end is None else self._end - time.monotonic()
 
 
+def _fuse_root(launch: LaunchSpec) -> FuseRoot | None:
+    """Return the program that shows the root, which few launches need."""
+    if launch.root.fuse is None:
+        return None
+    from nestbox.runtime.fuse_root import FuseRoot
+
+    return FuseRoot(launch.root)
+
+
 def without_values(request: RunRequest) -> RunRequest:
     """Return the request as it may be recorded: of each variable only its name."""
     names = tuple(variable.partition("=")[0] for variable in request.environment)
@@ -352,7 +410,10 @@ def _make_volume(source: str) -> None:
 
 def _make_upper(directory: str) -> None:
     try:
-        os.makedirs(directory, mode=0o700)
+        # Who could change it could change what the container runs.
+        make_private(os.path.dirname(os.path.dirname(directory)))
+        make_private(os.path.dirname(directory))
+        os.mkdir(directory, 0o700)
     except OSError as error:
         raise LaunchError(
             f"cannot make {directory!r} for what the container writes",
@@ -363,11 +424,15 @@ def _make_upper(directory: str) -> None:
 
 def _kill(launched: Launched) -> None:
     """End the container and reap it."""
-    from nestbox.kernel.syscalls import pidfd_send_signal
-
-    with contextlib.suppress(ProcessLookupError):
-        pidfd_send_signal(launched.pidfd, _SIGKILL)
+    _signal(launched)
     try:
         wait(launched)
     finally:
         os.close(launched.pidfd)
+
+
+def _signal(launched: Launched) -> None:
+    from nestbox.kernel.syscalls import pidfd_send_signal
+
+    with contextlib.suppress(ProcessLookupError):
+        pidfd_send_signal(launched.pidfd, _SIGKILL)

@@ -31,6 +31,7 @@ from nestbox.runtime.processes import Process
 
 _STATE = "state.json"
 _PROCESS = "process"
+_HELPER = "helper"
 OF_AN_ENGINE = "container.json"  # the file of runtime.oci.container
 _MAXIMUM_STATE_BYTES = 1 << 20
 
@@ -47,6 +48,7 @@ class ContainerState(msgspec.Struct, frozen=True, kw_only=True):
     pid_namespace: int  # inode; in another one the pid below means another process
     cgroups: tuple[str, ...] = ()
     upper: str | None = None
+    table: str = ""  # of nftables, with a name that no container had before
 
 
 class Claim:
@@ -60,8 +62,15 @@ class Claim:
 
     def write_process(self, process: Process) -> None:
         """Add the container's first process to its state. Raises StateError."""
+        self._write(_PROCESS, process)
+
+    def write_helper(self, process: Process) -> None:
+        """Add the program that connects its network to its state. Raises StateError."""
+        self._write(_HELPER, process)
+
+    def _write(self, name: str, process: Process) -> None:
         try:
-            os.symlink(f"{process.pid}:{process.start}", os.path.join(self.directory, _PROCESS))
+            os.symlink(f"{process.pid}:{process.start}", os.path.join(self.directory, name))
         except OSError as error:
             raise unusable(self.root, error) from error
 
@@ -126,3 +135,8 @@ def read_state(root: str, container: str) -> ContainerState | None:
 def read_process(root: str, container: str) -> Process | None:
     """Return the first process of a container, or None when it has none that can be read."""
     return processes.read_process(os.path.join(root, container, _PROCESS))
+
+
+def read_helper(root: str, container: str) -> Process | None:
+    """Return the program that connects a container's network, or None without one."""
+    return processes.read_process(os.path.join(root, container, _HELPER))

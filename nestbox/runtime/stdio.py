@@ -43,7 +43,10 @@ class Stdio:
 
     def null(self, mode: int) -> int:
         """Return the null device for the container."""
-        fd = os.open("/dev/null", mode | os.O_CLOEXEC)
+        try:
+            fd = os.open("/dev/null", mode | os.O_CLOEXEC)
+        except OSError:
+            fd = _nothing()
         self._child_ends.append(fd)
         return fd
 
@@ -67,6 +70,16 @@ class Stdio:
 
         self._connect.append(connect)
         return read
+
+
+def _nothing() -> int:
+    """Return a file without a name that is empty and stays so: the null device of an empty /dev."""
+    import fcntl
+
+    fd = os.memfd_create("nothing", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+    return fd
 
 
 def passed_through(context: Context, *, interactive: bool) -> Stdio:

@@ -34,11 +34,17 @@ class Pump:
         self._poll.register(pidfd, select.POLLIN)
         self._sinks: dict[int, Callable[[bytes], None]] = {}
         self._feeds: list[_Feed] = []
+        self._ends: dict[int, Callable[[], None]] = {}
 
     def output(self, source: int, sink: Callable[[bytes], None]) -> None:
         """Copy what comes from a descriptor, to its end."""
         self._sinks[source] = sink
         self._poll.register(source, select.POLLIN)
+
+    def at_end(self, fd: int, act: Callable[[], None]) -> None:
+        """Act once when a descriptor of a process says that the process has ended."""
+        self._ends[fd] = act
+        self._poll.register(fd, select.POLLIN)
 
     def feed(self, target: int, *, source: int | None = None, data: bytes = b"") -> None:
         """Write data, then what comes from a source, and close the target after its end.
@@ -103,6 +109,9 @@ class Pump:
         return watched
 
     def _serve(self, fd: int) -> None:
+        if fd in self._ends:
+            self._poll.unregister(fd)
+            self._ends.pop(fd)()
         if fd in self._sinks:
             self._copy(fd)
         for feed in list(self._feeds):

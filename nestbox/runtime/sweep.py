@@ -9,7 +9,13 @@ from nestbox.kernel.syscalls import pidfd_open, pidfd_send_signal
 from nestbox.runtime.cgroup.removal import remove_directory
 from nestbox.runtime.processes import Process, boot_id, pid_namespace, start_time
 from nestbox.runtime.removal import remove_tree
-from nestbox.runtime.state import Claim, ContainerState, abandoned, read_process
+from nestbox.runtime.state import (
+    Claim,
+    ContainerState,
+    abandoned,
+    read_helper,
+    read_process,
+)
 
 _SIGKILL = 9
 
@@ -39,9 +45,14 @@ def remove_remains(claim: Claim, state: ContainerState | None) -> None:
         if state.boot_id == boot_id():
             if state.pid_namespace == pid_namespace():
                 _kill(read_process(claim.root, claim.container))
+                _kill(read_helper(claim.root, claim.container))
             for directory in state.cgroups:
                 # One that is busy still is found again: the state stays until it is gone.
                 remove_directory(directory)
+            if state.table:
+                from nestbox.runtime.network.nft import remove_table
+
+                remove_table(state.table)
         if state.upper is not None:
             remove_tree(state.upper)
     claim.release()

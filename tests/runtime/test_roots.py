@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nestbox.runtime.roots import default_root, known_roots, remember_root
+from nestbox.runtime.roots import default_root, foreign_owner, known_roots, remember_root
 
 
 def test_root_keeps_it_where_a_reboot_removes_it() -> None:
@@ -19,6 +19,11 @@ def test_other_users_keep_it_in_their_own_directory() -> None:
 
 def test_a_variable_goes_first() -> None:
     assert default_root({"NESTBOX_ROOT": "/a/../b", "XDG_RUNTIME_DIR": "/c"}, 7) == "/b"
+
+
+def test_our_own_directory_and_none_at_all_are_nobody_elses(tmp_path: Path) -> None:
+    assert foreign_owner(str(tmp_path)) is None
+    assert foreign_owner(str(tmp_path / "gone")) is None
 
 
 def test_the_default_root_is_not_remembered(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from nestbox.outer.bundle_facts import BundleFacts, SourceFacts
 from nestbox.outer.facts import OuterEnvironment, RootFacts, Subject
 from nestbox.outer.probe import extend
 from nestbox.outer.root import observe_root
+from nestbox.policy.cgroup_nesting import may_nest
 from nestbox.policy.config.cgroup_location import CgroupLocation, LocationRequest, locate
 from nestbox.policy.config.options import LaunchOptions
 from nestbox.policy.config.places import bundle_asks
@@ -182,6 +183,7 @@ def _locate(
         path=config.linux.cgroups_path or None,
         manager=options.cgroup_manager,
         rootless=launch.rootless,
+        may_nest=options.cgroup_manager == "cgroupfs" and may_nest(environment),
     )
     if options.cgroup_manager == "systemd":
         from nestbox.runtime.cgroup.systemd import manager_cgroup

@@ -22,7 +22,7 @@ def compile_launch(accepted: Accepted, location: CgroupLocation) -> LaunchPlan:
 
     return compile_plan(
         accepted.launch,
-        seccomp=load_filter(accepted.launch.seccomp),
+        seccomp=load_filter(accepted.launch.seccomp, accepted.launch.seccomp_shim),
         last_capability=last_capability(accepted.environment),
         foreground=False,
         # Where it cannot be born in its cgroup it is moved there before it makes anything.
@@ -32,15 +32,14 @@ def compile_launch(accepted: Accepted, location: CgroupLocation) -> LaunchPlan:
     )
 
 
-def load_filter(seccomp: LinuxSeccomp | None) -> LoadSeccomp | None:
+def load_filter(seccomp: LinuxSeccomp | None, shim: tuple[str, ...]) -> LoadSeccomp | None:
     """Return the step that loads a filter; the compiled program is kept for the next container."""
-    if seccomp is None:
+    if seccomp is None and not shim:
         return None
-    from nestbox.runtime.seccomp import compile_filter
+    from nestbox.runtime.seccomp_step import filter_step
 
     storage = default_storage(dict(os.environ), os.geteuid())
-    compiled = compile_filter(seccomp, cache_directory=os.path.join(storage, "seccomp"))
-    return LoadSeccomp(program=compiled.program, flags=int(compiled.flags))
+    return filter_step(seccomp, shim=shim, cache_directory=os.path.join(storage, "seccomp"))
 
 
 def last_capability(environment: OuterEnvironment) -> int:

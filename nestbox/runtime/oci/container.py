@@ -29,6 +29,8 @@ CONFIG = "config.json"
 RECORD = "record.json"
 SOCKET_NEW = "start.new"
 SOCKET = "start"
+# Neither a link nor, without end, a pipe: root reads what users may have put there.
+READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _LINKS_OF_ONE = 2  # of a directory without others in it
 
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = (
@@ -86,7 +88,7 @@ class Container:
         if os.path.lexists(self.path("process")) or not os.path.lexists(self.path(SOCKET_NEW)):
             return False
         try:
-            lock = os.open(self.path(LOCK), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            lock = os.open(self.path(LOCK), READ)
         except OSError:
             return False
         try:
@@ -120,7 +122,7 @@ class Container:
             StateError: it cannot be read.
         """
         try:
-            with open(self.path(CONFIG), "rb") as file:
+            with open(os.open(self.path(CONFIG), READ), "rb") as file:
                 return file.read()
         except OSError as error:
             raise unreadable(self.path(CONFIG), reason(error)) from error
@@ -177,7 +179,7 @@ def unreadable(path: str, cause: str) -> StateError:
 
 def _read(path: str) -> str:
     try:
-        with open(path, "rb") as file:
+        with open(os.open(path, READ), "rb") as file:
             return file.read(64).decode(errors="replace").strip()
     except OSError as error:
         if error.errno in {errno.ENOENT, errno.ENODEV, errno.ENOTDIR}:

@@ -6,6 +6,7 @@ import os
 
 import msgspec
 
+from nestbox.executor.encode import PRESERVED_FD
 from nestbox.kernel.procfs import parse_id_map
 from nestbox.kernel.reading import read_file
 from nestbox.oci.config import Config
@@ -79,17 +80,18 @@ def plan_exec(case: ExecCase, *, wait_for_cgroup: bool, log: Log) -> ExecPlan:
         process=resolution.process,
         capabilities=resolution.capabilities.sets,
         drop_bounding=resolution.capabilities.drop_bounding,
-        joined=namespaces.joined(),
+        joined=namespaces.joined(PRESERVED_FD + case.preserve_fds),
         # Without a mount namespace none leads to the root.
         root="" if case.has("mount") else case.container.state.rootfs,
         uid_map=maps[0],
         gid_map=maps[1],
         new_keyring=resolution.new_keyring,
         own_proc=resolution.own_proc,
+        plain_clone=resolution.plain_clone,
     )
     plan = compile_exec(
         spec,
-        seccomp=load_filter(resolution.seccomp),
+        seccomp=load_filter(resolution.seccomp, resolution.seccomp_shim),
         last_capability=last_capability(environment),
         foreground=False,
         wait_for_cgroup=wait_for_cgroup or bool(resolution.initial_affinity),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 
 import msgspec
 
@@ -18,12 +16,13 @@ from nestbox.oci.read import parse_config
 from nestbox.plan.steps import SYNC_CGROUP, SYNC_TERMINAL, Sync
 from nestbox.policy.config.cgroup_location import CgroupLocation
 from nestbox.policy.config.cgroup_sub import sub_cgroup
-from nestbox.runtime.cgroup.tree import directory_of_process, enter
+from nestbox.runtime.cgroup.tree import enter
 from nestbox.runtime.oci.activation import check_preserved
 from nestbox.runtime.oci.attend import attend, forwarded_signals
 from nestbox.runtime.oci.birth import spawn_in_cgroups
 from nestbox.runtime.oci.container import CREATED, CREATING, PAUSED, RUNNING, STOPPED, Container
 from nestbox.runtime.oci.documents import state_document
+from nestbox.runtime.oci.exec_cgroup import spawn_in_unified
 from nestbox.runtime.oci.exec_plan import ExecCase, plan_exec
 from nestbox.runtime.oci.exec_process import asked_process
 from nestbox.runtime.oci.failures import died, explain_failure
@@ -124,8 +123,8 @@ class _Exec:
 
     def start(self) -> Started:
         """Start the executor and answer it until the program was executed. Raises LaunchError."""
-        with standard_streams(self.process.terminal) as stdio, self._cgroup() as cgroup:
-            started = self._spawn(stdio, cgroup)
+        with standard_streams(self.process.terminal) as stdio:
+            started = self._spawn(stdio)
         try:
             self._converse(started)
             self.namespaces.close()
@@ -136,24 +135,33 @@ class _Exec:
             raise
         return started
 
-    def _spawn(self, stdio: tuple[int, int, int], cgroup: int) -> Started:
+    def _spawn(self, stdio: tuple[int, int, int]) -> Started:
         preserved = range(_FIRST_HANDED, _FIRST_HANDED + self.request.preserve_fds)
         encoded = encode(self.plan)
         program = sealed_program()
 
-        def start(unified: int, tasks: tuple[int, ...]) -> Spawned:
+        def start(cgroup: int, tasks: tuple[int, ...]) -> Spawned:
             return spawn(
                 encoded,
                 program=program,
                 flags=namespace_flags(self.plan.namespaces),
                 stdio=stdio,
-                cgroup=cgroup if unified < 0 else unified,
+                plain=self.plan.plain_clone,
+                cgroup=cgroup,
                 tasks=tasks,
-                preserved=tuple(preserved),
+                preserved=(*preserved, *self.namespaces.descriptors),
+            )
+
+        def start_in(cgroup: int) -> tuple[Spawned, frozenset[str]]:
+            return spawn_in_cgroups(
+                self._birthplace(),
+                lambda beside, tasks: start(cgroup if beside < 0 else beside, tasks),
             )
 
         try:
-            child, born_in = spawn_in_cgroups(self._birthplace(), start)
+            child, born_in = spawn_in_unified(
+                self.location, self.first.pid, named=bool(self.request.cgroup), start=start_in
+            )
         except OSError as error:
             raise died(reason(error)) from error
         tell_spawned(self.log, child.pid, len(self.plan.steps))
@@ -168,30 +176,6 @@ class _Exec:
         if self.resolution.initial_affinity or self.request.ignore_paused:
             return CgroupLocation(version=0)
         return self.location
-
-    @contextlib.contextmanager
-    def _cgroup(self) -> Iterator[int]:
-        """Give the cgroup to be born in on version 2, -1 elsewhere."""
-        directory = None
-        if self.location.version == 2:
-            directory = self.location.directories.get("")
-            if not self.request.cgroup:
-                directory = directory_of_process(self.location, self.first.pid) or directory
-        if directory is None:
-            yield -1
-            return
-        try:
-            fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise StateError(
-                f"cannot enter the cgroup {directory}",
-                cause=reason(error),
-                remedy="name one that exists with --cgroup",
-            ) from error
-        try:
-            yield fd
-        finally:
-            os.close(fd)
 
     def _converse(self, started: Started) -> None:
         executed = False

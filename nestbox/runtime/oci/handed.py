@@ -44,22 +44,27 @@ def open_source(mount: MountSpec, executor: int) -> int:
         raise _failed(mount, "the source cannot be bound", error) from error
 
 
-def map_lent(fd: int, mount: MountSpec, container_pid: int) -> None:
+def map_lent(fd: int, mount: MountSpec, container_pid: int, *, plain_clone: bool) -> None:
     """Map the ids of a detached mount that the executor has made.
 
     ``container_pid`` is a process of the container's user namespace, by which a mapping without
-    rows is done.
+    rows is done; with ``plain_clone`` another one is made by clone(2).
 
     Raises:
         LaunchError: the kernel refuses.
     """
     if mount.id_mapping is not None:
-        _map_ids(fd, mount, mount.id_mapping, container_pid)
+        plan = LaunchPlan(
+            namespaces=("user",), steps=(Sync(reason=SYNC_ID_MAPS),), plain_clone=plain_clone
+        )
+        _map_ids(fd, mount, mount.id_mapping, container_pid, plan)
 
 
-def _map_ids(fd: int, mount: MountSpec, mapping: IdMapping, container_pid: int) -> None:
+def _map_ids(
+    fd: int, mount: MountSpec, mapping: IdMapping, container_pid: int, plan: LaunchPlan
+) -> None:
     flags = c.AT_EMPTY_PATH | (c.AT_RECURSIVE if mapping.recursive else 0)
-    with _user_namespace(mapping, container_pid) as userns:
+    with _user_namespace(mapping, container_pid, plan) as userns:
         try:
             mount_setattr(fd, "", flags, set_=c.MOUNT_ATTR_IDMAP, userns=userns)
         except OSError as error:
@@ -69,14 +74,13 @@ def _map_ids(fd: int, mount: MountSpec, mapping: IdMapping, container_pid: int) 
 
 
 @contextlib.contextmanager
-def _user_namespace(mapping: IdMapping, container_pid: int) -> Iterator[int]:
+def _user_namespace(mapping: IdMapping, container_pid: int, plan: LaunchPlan) -> Iterator[int]:
     """Give a descriptor of a user namespace with these maps."""
     if not mapping.uid_map:
         with _opened(f"/proc/{container_pid}/ns/user") as userns:
             yield userns
         return
     # An executor that waits is a process that does nothing, in a new user namespace.
-    plan = LaunchPlan(namespaces=("user",), steps=(Sync(reason=SYNC_ID_MAPS),))
     with open(os.devnull, "rb", buffering=0) as null:
         fd = null.fileno()
         try:
@@ -85,6 +89,7 @@ def _user_namespace(mapping: IdMapping, container_pid: int) -> Iterator[int]:
                 program=sealed_program(),
                 flags=namespace_flags(plan.namespaces),
                 stdio=(fd, fd, fd),
+                plain=plan.plain_clone,
             )
         except OSError as error:
             raise LaunchError(

@@ -68,11 +68,10 @@ def _attend(hook: Hook, pid: int, streams: _Streams) -> str:
     try:
         in_time = streams.serve(pidfd, hook.timeout)
         if not in_time:
-            # Its own process group, so that what it has started does not go on either.
+            # Its own process group, which the leader of a session cannot leave, so that what it
+            # has started does not go on either.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
-            # Which it may have left.
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
     finally:
         os.close(pidfd)
@@ -99,7 +98,9 @@ def _spawn(hook: Hook, streams: _Streams) -> int:
         hook.args or (hook.path,),
         _environment(hook.env),
         file_actions=actions,
-        setpgroup=0,
+        # A session of its own, and with it a group: whoever has a terminal can type into it
+        # (TIOCSTI), and the hook may be that of a user for whom root runs it.
+        setsid=True,
         setsigmask=(),
         setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
     )

@@ -35,12 +35,19 @@ class HeldNamespaces:
             self.close()
             raise _gone(process, "it is dead, and its number may be another process's")
 
-    def joined(self) -> tuple[JoinSpec, ...]:
-        """Return how another process of ours finds them for as long as they are held."""
-        ours = os.getpid()
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """The descriptors, for the process that is to join."""
+        return tuple(self._held.values())
+
+    def joined(self, first: int) -> tuple[JoinSpec, ...]:
+        """Return how a process finds them that has got the descriptors from number ``first`` on.
+
+        It has its own, since it may be kept from looking at ours.
+        """
         return tuple(
-            JoinSpec(namespace=name, path=f"/proc/{ours}/fd/{fd}")
-            for name, fd in self._held.items()
+            JoinSpec(namespace=name, path=f"/proc/self/fd/{first + index}")
+            for index, name in enumerate(self._held)
         )
 
     def close(self) -> None:

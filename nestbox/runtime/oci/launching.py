@@ -39,7 +39,7 @@ from nestbox.runtime.oci.talk import (
     Answer,
     Report,
 )
-from nestbox.runtime.processes import Process, start_time
+from nestbox.runtime.processes import Process, require_own_proc, start_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ class Launching(msgspec.Struct, frozen=True, kw_only=True):
                 program=program,
                 flags=namespace_flags(self.plan.namespaces),
                 stdio=stdio,
+                plain=self.plan.plain_clone,
                 cgroup=cgroup if unified < 0 else unified,
                 tasks=tasks,
                 listener=listener,
@@ -173,7 +174,7 @@ class Launching(msgspec.Struct, frozen=True, kw_only=True):
             from nestbox.runtime.oci.handed import map_lent
 
             try:
-                map_lent(report.fd, next(handed), started.pid)
+                map_lent(report.fd, next(handed), started.pid, plain_clone=self.plan.plain_clone)
             finally:
                 os.close(report.fd)
             return b"", -1
@@ -183,6 +184,8 @@ class Launching(msgspec.Struct, frozen=True, kw_only=True):
 
     def _answer(self, why: str, started: Started) -> bytes:
         launch = self.accepted.launch
+        if why in {SYNC_ID_MAPS, SYNC_NETWORK_DEVICES}:
+            require_own_proc()
         if why == SYNC_ID_MAPS:
             self._raise_limits(started.pid)
             from nestbox.runtime.idmaps import write_maps

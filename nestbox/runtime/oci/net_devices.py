@@ -8,18 +8,14 @@ Source: runtime-spec 1.3, config-linux.md, "Network Devices".
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nestbox.errors import LaunchError, reason
+from nestbox.runtime.network.netlink import routes_of
 
 if TYPE_CHECKING:
-    import socket
-
     from nestbox.oci.linux import LinuxNetDevice
 
-_CLONE_NEWNET = 0x40000000
 _IFA_F_PERMANENT = 0x80  # linux/if_addr.h
 _RT_SCOPE_UNIVERSE = 0  # linux/rtnetlink.h
 _KEPT = ("IFA_ADDRESS", "IFA_LOCAL", "IFA_BROADCAST")
@@ -41,7 +37,7 @@ def move_net_devices(devices: dict[str, LinuxNetDevice], namespace: int | str) -
         return
     fd = namespace if isinstance(namespace, int) else _open(namespace)
     try:
-        with _routes(None) as here, _routes(fd) as there:
+        with routes_of(None) as here, routes_of(fd) as there:
             for name, device in devices.items():
                 _move(name, device.name or name, here, there, fd)
     finally:
@@ -58,49 +54,6 @@ def _open(path: str) -> int:
             cause=reason(error),
             remedy="create the namespace before the container",
         ) from error
-
-
-@contextmanager
-def _routes(namespace: int | None) -> Iterator[Any]:
-    """Give the kernel's view of one network namespace, None for ours."""
-    from pyroute2 import IPRoute
-
-    if namespace is None:
-        with IPRoute() as routes:
-            yield routes
-        return
-    # The library would fork a process for each socket in another namespace.
-    with IPRoute(use_socket=_socket_in(namespace)) as routes:
-        yield routes
-
-
-def _socket_in(namespace: int) -> socket.socket:
-    """Return a routing socket of another namespace, which a thread of ours visits for it."""
-    import socket
-    import threading
-
-    from nestbox.kernel.syscalls import setns
-
-    made: list[socket.socket] = []
-    failed: list[OSError] = []
-
-    def visit() -> None:
-        try:
-            setns(namespace, _CLONE_NEWNET)
-            made.append(socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, socket.NETLINK_ROUTE))
-        except OSError as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=visit)
-    thread.start()
-    thread.join()
-    if failed:
-        raise LaunchError(
-            "cannot enter the container's network namespace to move interfaces",
-            cause=reason(failed[0]),
-            remedy="run as root with CAP_SYS_ADMIN, or take netDevices out of the configuration",
-        )
-    return made[0]
 
 
 def _move(name: str, new_name: str, here: Any, there: Any, namespace: int) -> None:

@@ -14,6 +14,7 @@ from nestbox.runtime.oci.accept import Accepted
 from nestbox.runtime.oci.requests import CreateRequest, Options
 from nestbox.runtime.oci.state import State
 from nestbox.runtime.processes import boot_id, pid_namespace
+from nestbox.runtime.roots import has_every_id, is_mapped_user
 from nestbox.runtime.times import now
 
 
@@ -34,8 +35,23 @@ def launch_options_of(request: CreateRequest, options: Options) -> LaunchOptions
         preserve_fds=request.preserve_fds,
         listen_fds=handed,
         notify_socket=notify,
-        rootless=os.geteuid() != 0 if options.rootless is None else options.rootless,
+        rootless=_is_rootless(options),
     )
+
+
+def _is_rootless(options: Options) -> bool:
+    """Return whether the cgroups of the machine are not ours: for users, mapped to root or not.
+
+    Root of a user namespace may have been given cgroups and may not; what it names is met or
+    refused in both cases. With systemd the question is whose systemd it is that makes them.
+    """
+    if options.rootless is not None:
+        return options.rootless
+    if os.geteuid() != 0:
+        return True
+    if options.cgroup_manager == "systemd":
+        return is_mapped_user(os.environ)
+    return not has_every_id()
 
 
 def new_state(request: CreateRequest, accepted: Accepted, options: LaunchOptions) -> State:

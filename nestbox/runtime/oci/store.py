@@ -16,8 +16,9 @@ from nestbox.runtime.directories import (
     make_claimed,
     open_root,
     remove_unfinished,
+    unusable,
 )
-from nestbox.runtime.oci.container import CONFIG, STATE, Container, Held, unreadable
+from nestbox.runtime.oci.container import CONFIG, READ, STATE, Container, Held, unreadable
 from nestbox.runtime.oci.state import State
 
 _MAXIMUM_STATE_BYTES = 16 << 20
@@ -61,7 +62,7 @@ class Store:
         path = os.path.join(self.root, check_id(container), STATE)
         check_root(self.root)
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = os.open(path, READ)
             with open(fd, "rb") as file:
                 data = file.read(_MAXIMUM_STATE_BYTES)
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -83,7 +84,7 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise unreadable(self.root, reason(error)) from error
+            raise unusable(self.root, error) from error
         return sorted(
             name
             for name in names
