@@ -177,6 +177,8 @@ def _values(schema: dict[str, Any]) -> str:
         parts = [_values(one) for one in schema["anyOf"] if "oneOf" not in one]
         return " or ".join(dict.fromkeys(part for part in parts if part))
     kind = schema.get("type")
+    if kind == "object" and "properties" not in schema:
+        return "names, each with its value"
     if kind == "object":
         return "keys " + ", ".join(f"`{key}`" for key in schema["properties"])
     if kind == "array":

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def caps(output: str) -> None:
     """Print the table. Raises EnvironmentUnreadable."""
-    table = _foresee()
+    table = foresee_environment(None)
     if output == "json":
         from nestbox.cli.output import say_json
 
@@ -24,9 +24,20 @@ def caps(output: str) -> None:
     show(render_outlooks(table, page()))
 
 
-def _foresee() -> Outlooks:
+def foresee_environment(recording: str | None) -> Outlooks:
+    """Return the table of a recorded environment, or of this one.
+
+    Raises:
+        EnvironmentUnreadable: the capabilities cannot be read, or were not recorded.
+        UsageError: there is no such recording.
+    """
     from nestbox.doctor.outlook import SUBJECTS, foresee
     from nestbox.doctor.shipped import load_profiles
+
+    if recording is not None:
+        from nestbox.cli.recordings import read_environment
+
+        return foresee(read_environment(recording, "."), load_profiles())
     from nestbox.outer.probe import observe
     from nestbox.runtime.context import context_of_process
 

@@ -29,6 +29,11 @@ TABLE: Final = {
         "command",
         "Say what is missing here, who took it, what brings it back.",
     ),
+    "lock": (
+        "nestbox.cli.lock",
+        "command",
+        "Keep what containers get here; fail when it changes.",
+    ),
     "ps": ("nestbox.cli.ps", "command", "List containers, of whichever engine."),
     "exec": ("nestbox.cli.exec", "command", "Run one more process in a container."),
     "stop": ("nestbox.cli.ending", "stop_command", "Ask containers to end, then kill them."),

@@ -56,6 +56,13 @@ def capability_names(incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(f"{before}{comma}{name}") for name in names if name.startswith(wanted)]
 
 
+def network_names(incomplete: str) -> list[CompletionItem]:
+    """Return the networks whose names begin like this."""
+    from nestbox.policy.network import NAMES
+
+    return [CompletionItem(name) for name in NAMES if name.startswith(incomplete)]
+
+
 command = Command(
     "completion",
     params=[click.Argument(["shell"], type=click.Choice(_SHELLS))],

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from nestbox.cli.command import Command, Option, output_option, root_option
+import click
+
+from nestbox.cli.command import Command, Option, root_option
+from nestbox.cli.doctor_forms import form_option, show_in_form
+from nestbox.cli.doctor_program import examine_command
+from nestbox.cli.doctor_workload import judge_here, workload_options
 from nestbox.cli.recordings import read_environment
 from nestbox.errors import NestboxError, reason
 
 if TYPE_CHECKING:
-    from nestbox.doctor.report import Report
+    from nestbox.doctor.overview import Overview
     from nestbox.outer.facts import OuterEnvironment
     from nestbox.runtime.context import Context
 
 _SOMETHING_MISSING = 1
+_HERE = "here"
 
 
 class DoctorFailed(NestboxError):
@@ -28,6 +34,12 @@ def doctor(
     record: str | None,
     environment: str | None,
     leaks: bool,
+    diff: tuple[str, str] | None,
+    workload: str | None,
+    layer: str | None,
+    required: str | None,
+    quick: bool,
+    command: tuple[str, ...],
 ) -> int:
     """Print the report; return 0 when nothing that is needed is missing, else 1.
 
@@ -40,39 +52,87 @@ def doctor(
     try:
         if leaks:
             return _leaks(context, output)
+        if command:
+            return 0 if examine_command(command, context, output) else _SOMETHING_MISSING
+        if diff:
+            return _differ(diff, context, output)
+        if quick:
+            return _quickly(context, output)
         facts = read_environment(environment, ".") if environment else _observe(context)
         if record:
             _write(record, facts)
-        report = _examine(facts)
+        if workload is not None:
+            return 0 if judge_here(workload, layer, facts, output) else _SOMETHING_MISSING
+        seen = _overlook(facts) if required is None else _require(required, facts, context)
     except NestboxError as error:
         raise DoctorFailed(error.what, cause=error.cause, remedy=error.remedy) from error
-    _show(report, output)
-    return 0 if report.healthy else _SOMETHING_MISSING
+    show_in_form(output, seen, facts, recording=environment)
+    return 0 if seen.report.healthy else _SOMETHING_MISSING
 
 
 def _observe(context: Context) -> OuterEnvironment:
+    from nestbox.outer.engine_api import with_engine_asked
     from nestbox.outer.probe import ALL_SUBJECTS, observe
 
-    return observe(ALL_SUBJECTS, state_directory=context.storage, environment=context.environment)
+    facts = observe(ALL_SUBJECTS, state_directory=context.storage, environment=context.environment)
+    return with_engine_asked(facts, context.environment)
 
 
-def _examine(environment: OuterEnvironment) -> Report:
-    from nestbox.doctor.examine import examine
+def _quickly(context: Context, output: str) -> int:
+    """Print what plain launches need to know; return as `doctor`. Raises NestboxError."""
+    from nestbox.doctor.overview import overview
+    from nestbox.doctor.rehearsal import observed, wanted_subjects
+    from nestbox.doctor.shipped import load_all
+    from nestbox.outer.facts import OuterEnvironment
+    from nestbox.outer.probe import extend
+
+    shipped, facts = load_all(), OuterEnvironment()
+    while not (wanted := wanted_subjects(facts, shipped)) <= observed(facts):
+        facts = extend(
+            facts,
+            wanted,
+            state_directory=context.storage,
+            all_devices=False,
+            environment=context.environment,
+        )
+    seen = overview(facts, shipped, whole=False)
+    show_in_form(output, seen, facts, recording=None)
+    return 0 if seen.report.healthy else _SOMETHING_MISSING
+
+
+def _overlook(environment: OuterEnvironment) -> Overview:
+    from nestbox.doctor.overview import overview
     from nestbox.doctor.shipped import load_all
 
-    return examine(environment, load_all())
+    return overview(environment, load_all())
 
 
-def _show(report: Report, output: str) -> None:
-    if output == "json":
-        from nestbox.cli.output import say_json
+def _require(name: str, environment: OuterEnvironment, context: Context) -> Overview:
+    """Return what there is of a profile. Raises NestboxError."""
+    from nestbox.doctor.overview import overview
+    from nestbox.doctor.requirement import measure_by, strictly
+    from nestbox.policy.profile_file import find_profile
 
-        say_json(report)
-        return
+    profile = find_profile(name, context.environment)
+    return strictly(overview(environment, measure_by(profile)))
+
+
+def _differ(paths: tuple[str, str], context: Context, output: str) -> int:
+    """Print what differs; return 0 when nothing does, else 1. Raises NestboxError."""
+    from nestbox.cli.output import say_json
     from nestbox.cli.page import page, show
-    from nestbox.doctor.render import render
+    from nestbox.doctor.differences import Side, differences, render_differences
 
-    show(render(report, page()))
+    sides = []
+    for path in paths:
+        facts = _observe(context) if path == _HERE else read_environment(path, ".")
+        sides.append(Side(environment=facts, seen=_overlook(facts)))
+    found = differences(*sides)
+    if output == "json":
+        say_json(found)
+    else:
+        show(render_differences(found, page()))
+    return _SOMETHING_MISSING if found.found else 0
 
 
 def _write(path: str, environment: OuterEnvironment) -> None:
@@ -114,8 +174,10 @@ command = Command(
     "The rules of a launch are applied without one: plain launches of each shipped profile, and "
     "the flags that are asked for most. Exit code 0: nothing that they need is missing; 1: "
     "something is; 2: doctor itself failed.",
+    context_settings={"allow_interspersed_args": False},
     params=[
-        output_option(),
+        click.Argument(["command"], nargs=-1, metavar="[-- COMMAND]"),
+        form_option(),
         Option(
             ["--record"],
             metavar="FILE",
@@ -125,6 +187,25 @@ command = Command(
             ["--environment"],
             metavar="FILE",
             help="Examine what was recorded in FILE, not what is here.",
+        ),
+        *workload_options(),
+        Option(
+            ["--require", "required"],
+            metavar="PROFILE",
+            help="Examine one profile, a name or a file, and take for missing whatever it would "
+            "get less of.",
+        ),
+        Option(
+            ["--diff"],
+            nargs=2,
+            metavar="A B",
+            help="Compare two recordings instead; 'here' is what is here now. Exit code 1: "
+            "something differs.",
+        ),
+        Option(
+            ["--quick"],
+            is_flag=True,
+            help="Look only at what plain launches of the shipped profiles need.",
         ),
         Option(
             ["--leaks"],
@@ -136,6 +217,10 @@ command = Command(
     examples=(
         ("nestbox doctor", "what is missing here, and what to change outside"),
         ("nestbox doctor -o json", "the same for programs, with every fact that decided"),
+        ("nestbox doctor -o html >doctor.html", "one page to look at, with a table to search"),
+        ("nestbox doctor --for dockerd", "does it run here, and what is the least it needs"),
+        ("nestbox doctor -- ping", "would that program run: libraries, file capabilities, setuid"),
+        ("nestbox doctor --diff yesterday.json here", "what has changed since"),
         ("nestbox doctor --record here.json", "keep what was observed, for a bug report"),
     ),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nestbox.cli.command import Command, output_option, root_option
+from nestbox.cli.command import Command, Option, output_option, root_option
 from nestbox.errors import StateError, UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def explain(
-    container: str | None, names: tuple[str, ...], output: str, state_root: str | None
+    container: str | None,
+    names: tuple[str, ...],
+    output: str,
+    state_root: str | None,
+    pid: int | None,
+    last: bool,
 ) -> None:
     """Print the account of a container, of some of its capabilities, or the list of records.
 
@@ -26,6 +31,14 @@ def explain(
     from nestbox.runtime.context import context_of_process
 
     root = context_of_process(state_root).root
+    if pid is not None:
+        from nestbox.cli.explain_process import explain_process
+
+        explain_process(pid, root, output)
+        return
+    if last:
+        names = names if container is None else (container, *names)
+        container = _newest(root)
     if container is None:
         _list(root, output)
         return
@@ -81,6 +94,20 @@ def _load(root: str, container: str) -> Record:
         raise StateError(
             error.what, cause=error.cause, remedy=f"did you mean {' or '.join(similar)}?"
         ) from error
+
+
+def _newest(root: str) -> str:
+    """Return the container of the newest record. Raises StateError: there is none."""
+    from nestbox.runtime.history import list_records
+
+    known = list_records(root)
+    if not known:
+        raise StateError(
+            "no container to explain",
+            cause=f"there are no records in {root!r}",
+            remedy="nestbox run makes one for each container, also for one that did not start",
+        )
+    return known[-1]
 
 
 def _status(root: str, record: Record) -> str:
@@ -156,8 +183,24 @@ command = Command(
     params=[
         click.Argument(["container"], required=False),
         click.Argument(["names"], nargs=-1, metavar="[CAP]..."),
+        Option(
+            ["--last"],
+            is_flag=True,
+            help="Explain the newest container, also one that did not start.",
+        ),
+        Option(
+            ["--pid"],
+            type=click.IntRange(min=1),
+            metavar="PID",
+            help="Explain a process instead: its sets, and where on the way to it capabilities "
+            "were lost.",
+        ),
         output_option(),
         root_option(),
     ],
-    examples=(("nestbox explain", "which containers there are records of"),),
+    examples=(
+        ("nestbox explain", "which containers there are records of"),
+        ("nestbox explain --last", "why the last launch failed, or what it got"),
+        ("nestbox explain --pid 1", "what the first process here has, and lacks"),
+    ),
 )

@@ -36,6 +36,14 @@ def _complete_capability(
     return capability_names(incomplete)
 
 
+def _complete_network(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    from nestbox.cli.completion import network_names
+
+    return network_names(incomplete)
+
+
 def launch_parameters() -> list[click.Parameter]:
     """Return the parameters of a launch, in the order of the help."""
     return [
@@ -121,7 +129,7 @@ def _file_systems() -> list[Option]:
         _text(
             ["--rootfs"],
             _FILES,
-            "host|DIR[:ro|:overlay]",
+            "host|DIR[:ro|:overlay|:fuse|:copy]",
             "The root: the present one (host, where all that is written is thrown away), or a "
             "directory, read-only or below a layer that is thrown away.  [default: host]",
             default="host",
@@ -173,16 +181,46 @@ def _isolation() -> list[Option]:
         _text(
             ["--network", "--net"],
             _ISOLATION,
-            "none|host",
-            "A network of its own with loopback alone, or the present one.",
+            "KIND",
+            "none (its own with loopback alone), host (the present one), private (its own with "
+            "a way out, the best of the following), bridge (a link of the kernel, with address "
+            "translation), pasta or slirp4netns (through that program).",
+            shell_complete=_complete_network,
+        ),
+        _many(
+            ["-p", "--publish"],
+            _ISOLATION,
+            "[ADDRESS:][PORT:]PORT",
+            "Forward a port to one of the container's private network, as 8080:80 or "
+            "127.0.0.1:5353:53/udp.",
         ),
         _text(["--hostname"], _ISOLATION, "NAME", "The host name.  [default: the container's id]"),
         _text(
+            ["--pid"],
+            _ISOLATION,
+            "private|host",
+            "A pid namespace of its own, or the launch is refused; or the present one.",
+        ),
+        _text(
             ["--userns"],
             _ISOLATION,
-            "host|auto|MAP",
-            "The present user namespace, a new one, or a new one with the ids "
+            "host|auto|keep-id|MAP",
+            "The present user namespace, a new one, a new one in which your ids are the same "
+            "(keep-id) or others (keep-id:uid=N,gid=N), or a new one with the ids "
             "INSIDE:OUTSIDE:COUNT,...",
+        ),
+        _many(
+            ["--uidmap"],
+            _ISOLATION,
+            "INSIDE:OUTSIDE[:COUNT]",
+            "A new user namespace with these user ids; group ids are the same unless --gidmap is "
+            "given.",
+        ),
+        _many(
+            ["--gidmap"],
+            _ISOLATION,
+            "INSIDE:OUTSIDE[:COUNT]",
+            "A new user namespace with these group ids.",
         ),
         _many(["--sysctl"], _ISOLATION, "NAME=VALUE", "Set a kernel parameter of the container."),
     ]
@@ -195,6 +233,12 @@ def _limits() -> list[Option]:
         _text(["--pids-limit"], _LIMITS, "NUMBER", "At most this many processes; -1 for no limit."),
         _many(
             ["--ulimit"], _LIMITS, "NAME=SOFT[:HARD]", "Set a resource limit, as nofile=1024:4096."
+        ),
+        _text(
+            ["--oom-score-adj"],
+            _LIMITS,
+            "NUMBER",
+            "How soon it is killed when memory is short, from -1000 (never) to 1000 (first).",
         ),
     ]
 

@@ -15,6 +15,10 @@ _GROUPS: Final = (
     ("cgroup", Group.CGROUPS),
     ("user-namespace", Group.NAMESPACES),
     ("pid-namespace", Group.NAMESPACES),
+    ("ipc-namespace", Group.NAMESPACES),
+    ("uts-namespace", Group.NAMESPACES),
+    ("hostname", Group.NAMESPACES),
+    ("outer-masks", Group.MOUNTS),
     ("user", Group.NAMESPACES),
     ("group", Group.NAMESPACES),
     ("mount", Group.MOUNTS),
@@ -27,7 +31,7 @@ _GROUPS: Final = (
 )
 
 # Wanted by few: without them a launch of any shipped profile is what it would be with them.
-_OPTIONAL: Final = ("device ", "user-namespace")
+_OPTIONAL: Final = ("device ", "network", "user-namespace")
 
 
 def group_of(subject: str) -> Group:

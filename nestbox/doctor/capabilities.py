@@ -51,14 +51,19 @@ def check_capabilities(
     gated = _gated(environment)
     if missing or kept:
         return (*missing, *kept, *gated)
-    last = environment.capabilities.last
+    every = f"all {environment.capabilities.last + 1} of this kernel"
+    what = every if _asks_for_all(profiles) else "all that is asked for"
     well = Check(
         group=Group.CAPABILITIES,
         subject="capabilities",
         verdict=Verdict.OK,
-        what=f"all {last + 1} of this kernel can be given to a container",
+        what=f"{what} can be given to a container",
     )
     return (well, *gated)
+
+
+def _asks_for_all(profiles: tuple[Profile, ...]) -> bool:
+    return any("ALL" in profile.capabilities.grant for profile in profiles)
 
 
 def missing_names(environment: OuterEnvironment, profiles: tuple[Profile, ...]) -> tuple[str, ...]:
@@ -179,7 +184,7 @@ def summary(environment: OuterEnvironment, profiles: tuple[Profile, ...]) -> str
     missing = missing_names(environment, profiles)
     head = f"{known} capabilities known to this kernel; "
     if not missing:
-        return head + "none missing"
+        return head + ("none missing" if _asks_for_all(profiles) else "none is missed here")
     if len(missing) == known:
         return head + "all missing"
     if len(missing) > _MANY:

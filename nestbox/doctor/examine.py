@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nestbox.doctor.aspects import check_aspects, check_profiles
 from nestbox.doctor.capabilities import check_capabilities, summary
+from nestbox.doctor.engine_answer import check_engine
 from nestbox.doctor.rehearsal import observed, rehearse
 from nestbox.doctor.report import Check, Group, Report, Verdict
 from nestbox.doctor.surroundings import EVERY_LAUNCH, check_surroundings
@@ -25,15 +26,19 @@ _WORST_FIRST = {
 }
 
 
-def examine(environment: OuterEnvironment, shipped: Shipped) -> Report:
-    """Return what is missing here, where it was lost and what to change."""
-    rehearsals = rehearse(environment, shipped)
+def examine(environment: OuterEnvironment, shipped: Shipped, *, whole: bool = True) -> Report:
+    """Return what is missing here, where it was lost and what to change.
+
+    Not the whole is what plain launches of the profiles need to know, and nothing else.
+    """
+    rehearsals = rehearse(environment, shipped, flags=whole)
     profiles = check_profiles(rehearsals)
     checks = (
         *profiles,
         *check_capabilities(environment, shipped.profiles),
         *check_aspects(rehearsals),
-        *check_surroundings(environment),
+        *check_surroundings(environment, whole=whole),
+        *check_engine(environment),
     )
     complete = observed(environment) >= FINGERPRINT_SUBJECTS
     return Report(

@@ -19,7 +19,7 @@ from nestbox.policy.request import (
 from nestbox.policy.resolution import Resolution
 from nestbox.policy.resolve import required_subjects, resolve, wanted_seccomp
 
-_HOST: Final = RootRequest(kind=RootKind.HOST, directory="/", mode=RootMode.OVERLAY)
+_HOST: Final = RootRequest(kind=RootKind.HOST, directory="/", mode=RootMode.DIRECT)
 _ROOT: Final = RootFacts(directory="/", passwd=None, group=None, program=None)
 _ID: Final = "rehearsal"
 
@@ -50,13 +50,17 @@ def plain_request(profile: str) -> RunRequest:
     return RunRequest(argv=("true",), root=_HOST, profile=profile)
 
 
-def rehearse(environment: OuterEnvironment, shipped: Shipped) -> tuple[Rehearsal, ...]:
-    """Return what a plain launch of each shipped profile would get, and the common flags."""
+def rehearse(
+    environment: OuterEnvironment, shipped: Shipped, *, flags: bool = True
+) -> tuple[Rehearsal, ...]:
+    """Return what a plain launch of each profile would get, and the common flags on the default."""
     plain = [
         _rehearse(profile.name, plain_request(profile.name), profile, environment, shipped)
         for profile in shipped.profiles
     ]
-    base = next(one for one in shipped.profiles if one.name == "default")
+    base = next((one for one in shipped.profiles if one.name == "default"), None)
+    if base is None or not flags:
+        return tuple(plain)
     named = [
         _rehearse(label, request, base, environment, shipped)
         for label, request in _by_name(plain_request(base.name)).items()
@@ -74,6 +78,7 @@ def _by_name(base: RunRequest) -> dict[str, RunRequest]:
         "flags": msgspec.structs.replace(
             base, memory_bytes=_MEMORY_BYTES, cpus=_CPUS, pids_limit=_PIDS, devices=devices
         ),
+        "--network private": msgspec.structs.replace(base, network="private"),
         "--userns auto": msgspec.structs.replace(base, user_namespace="auto"),
     }
 
@@ -98,6 +103,19 @@ def _rehearse(
         seccomp_profile=shipped.filters.get(wanted_seccomp(request, profile)),
     )
     return Rehearsal(label=label, resolution=resolution)
+
+
+def wanted_subjects(environment: OuterEnvironment, shipped: Shipped) -> frozenset[Subject]:
+    """Return what the plain launches need to know, as far as what is known already can tell.
+
+    And who took what is missing, which the words of a finding need.
+    """
+    return frozenset({Subject.ANCESTRY, Subject.ENGINE}).union(
+        *(
+            required_subjects(plain_request(profile.name), profile, environment)
+            for profile in shipped.profiles
+        )
+    )
 
 
 def observed(environment: OuterEnvironment) -> frozenset[Subject]:

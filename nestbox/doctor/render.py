@@ -20,6 +20,7 @@ _WORDS: Final = {
 }
 _COLUMN: Final = 10
 _GROUP_WIDTH: Final = 13
+_SUBJECT_WIDTH: Final = 18
 
 
 def render(report: Report, page: Page) -> str:
@@ -47,6 +48,19 @@ def render(report: Report, page: Page) -> str:
             lines += _well(check, page)
     if report.fingerprint:
         lines += ["", f"fingerprint {report.fingerprint}"]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def render_checks(checks: tuple[Check, ...], page: Page) -> str:
+    """Return checks of one subject as text with a closing newline, each in its given place."""
+    lines: list[str] = []
+    for check in checks:
+        if check.verdict is Verdict.OK:
+            first = " " * _COLUMN + check.subject.ljust(_SUBJECT_WIDTH) + " "
+            wrapped = paragraph(check.what, page, first=first, indent=len(first))
+            lines += [_head(check, page) + wrapped[0][_COLUMN:], *wrapped[1:]]
+        else:
+            lines += _finding(check, page)
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 

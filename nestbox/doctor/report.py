@@ -32,6 +32,8 @@ class Group(StrEnum):
     NETWORK = "network"
     SECURITY = "security"
     LIMITS = "limits"
+    ENGINE = "engine"
+    PROGRAM = "program"
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from nestbox.doctor.engines import allow_syscalls
 from nestbox.doctor.report import Check, Group, Verdict
 from nestbox.outer.facts import OuterEnvironment, Subject
 from nestbox.policy.capability_decisions import engine_kind
 from nestbox.policy.capability_remedies import lost_at, remedy
 from nestbox.policy.decision import CapabilityCause
-from nestbox.policy.mounts import why_not_fresh
+from nestbox.policy.engine_settings import allow_syscalls
+from nestbox.policy.kernel_mounts import why_not_fresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,14 +29,17 @@ _CONTROLLERS: Final = ("memory", "cpu", "pids")
 _SHOWN_LIMITS: Final = ("NOFILE", "NPROC")
 
 
-def check_surroundings(environment: OuterEnvironment) -> tuple[Check, ...]:
-    """Return the checks made from plain facts, UNKNOWN for a subject that was not observed."""
+def check_surroundings(environment: OuterEnvironment, *, whole: bool = True) -> tuple[Check, ...]:
+    """Return the checks made from plain facts.
+
+    A subject that was not observed is UNKNOWN, or left out where the whole was not asked for.
+    """
     checks: list[Check] = []
     for group, subject, look in _LOOKS:
-        if getattr(environment, subject.value) is None:
-            checks.append(_unknown(group, subject))
-        else:
+        if getattr(environment, subject.value) is not None:
             checks += look(environment)
+        elif whole:
+            checks.append(_unknown(group, subject))
     return tuple(checks)
 
 

@@ -9,6 +9,7 @@ from nestbox.errors import UsageError
 from nestbox.policy.request import LimitRequest
 
 _NUMBER: Final = re.compile(r"[0-9]{1,20}", re.ASCII)
+_WORST_SCORE: Final = 1000  # OOM_SCORE_ADJ_MAX
 _UNLIMITED: Final = frozenset({"-1", "unlimited"})
 
 
@@ -63,6 +64,22 @@ def _suggestion(name: str, known: list[str]) -> str:
     if close:
         return f"did you mean {close[0].removeprefix('RLIMIT_').lower()}?"
     return "use one of " + " ".join(each.removeprefix("RLIMIT_").lower() for each in known)
+
+
+def parse_score(text: str) -> int:
+    """Return the value of ``--oom-score-adj``. Source: proc_pid_oom_score_adj(5).
+
+    Raises:
+        UsageError: it is no number from -1000 to 1000.
+    """
+    number = int(text) if re.fullmatch(r"-?[0-9]{1,4}", text, re.ASCII) else _WORST_SCORE + 1
+    if abs(number) > _WORST_SCORE:
+        raise UsageError(
+            f"--oom-score-adj {text}",
+            cause=f"{text!r} is no number from -{_WORST_SCORE} to {_WORST_SCORE}",
+            remedy="give one; 1000 is killed first, -1000 never",
+        )
+    return number
 
 
 def parse_sysctl(text: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from nestbox.policy.request import RootKind, RunRequest, SecurityOptions
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nestbox.policy.request import DeviceRequest, LimitRequest, MountRequest
+    from nestbox.policy.request import DeviceRequest, LimitRequest, MountRequest, PortRequest
     from nestbox.runtime.context import Context
 
 
@@ -34,12 +34,17 @@ class LaunchFlags(TypedDict):
     user: str | None
     hostname: str | None
     network: str | None
+    publish: tuple[str, ...]
+    pid: str | None
     userns: str | None
+    uidmap: tuple[str, ...]
+    gidmap: tuple[str, ...]
     memory: str | None
     cpus: str | None
     pids_limit: str | None
     shm_size: str | None
     ulimit: tuple[str, ...]
+    oom_score_adj: str | None
     sysctl: tuple[str, ...]
     device: tuple[str, ...]
     security_opt: tuple[str, ...]
@@ -68,12 +73,17 @@ NOTHING: Final[LaunchFlags] = {
     "user": None,
     "hostname": None,
     "network": None,
+    "publish": (),
+    "pid": None,
     "userns": None,
+    "uidmap": (),
+    "gidmap": (),
     "memory": None,
     "cpus": None,
     "pids_limit": None,
     "shm_size": None,
     "ulimit": (),
+    "oom_score_adj": None,
     "sysctl": (),
     "device": (),
     "security_opt": (),
@@ -110,13 +120,18 @@ def request_of(flags: LaunchFlags, context: Context) -> RunRequest:
         user=flags["user"],
         hostname=flags["hostname"],
         network=flags["network"],
+        ports=_ports(flags["publish"]),
+        pid=flags["pid"],
         user_namespace=flags["userns"],
+        uid_maps=flags["uidmap"],
+        gid_maps=flags["gidmap"],
         read_only=flags["read_only"],
         memory_bytes=_size(flags["memory"], "--memory"),
         cpus=_cpus(flags["cpus"]),
         pids_limit=_count(flags["pids_limit"], "--pids-limit"),
         shm_bytes=_size(flags["shm_size"], "--shm-size"),
         limits=_limits(flags["ulimit"]),
+        oom_score_adj=_score(flags["oom_score_adj"]),
         sysctls=_sysctls(flags["sysctl"]),
         devices=_devices(flags["device"]),
         security=_security(flags["security_opt"], context.directory),
@@ -183,12 +198,28 @@ def _limits(texts: tuple[str, ...]) -> tuple[LimitRequest, ...]:
     return tuple(parse_ulimit(text) for text in texts)
 
 
+def _score(text: str | None) -> int | None:
+    if text is None:
+        return None
+    from nestbox.flags.limits import parse_score
+
+    return parse_score(text)
+
+
 def _sysctls(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     if not texts:
         return ()
     from nestbox.flags.limits import parse_sysctl
 
     return tuple(parse_sysctl(text) for text in texts)
+
+
+def _ports(texts: tuple[str, ...]) -> tuple[PortRequest, ...]:
+    if not texts:
+        return ()
+    from nestbox.flags.network import parse_port
+
+    return tuple(port for text in texts for port in parse_port(text))
 
 
 def _devices(texts: tuple[str, ...]) -> tuple[DeviceRequest, ...]:

@@ -1,4 +1,4 @@
-"""``--rootfs host|DIR[:ro|:overlay]``. Pure: text in, value out."""
+"""``--rootfs host|DIR[:ro|:overlay|:fuse|:copy]``. Pure: text in, value out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nestbox.errors import UsageError
 from nestbox.policy.request import RootKind, RootMode, RootRequest
 
 HOST: Final = "host"
-_MODES: Final = {"ro": RootMode.READ_ONLY, "overlay": RootMode.OVERLAY, "rw": RootMode.DIRECT}
+_MODES: Final = {**{mode.value: mode for mode in RootMode if mode}, "rw": RootMode.DIRECT}
 
 
 def parse_rootfs(text: str, directory: str) -> RootRequest:
@@ -48,6 +48,7 @@ def _mode(text: str, word: str) -> RootMode:
         raise UsageError(
             f"--rootfs {text}",
             cause=f"{word!r} is no mode of a root",
-            remedy="use :ro, :overlay or :rw; a name with a colon needs one of them behind it",
+            remedy="use :ro, :rw, :overlay, :fuse or :copy; a name with a colon needs one of them "
+            "behind it",
         )
     return mode

@@ -34,20 +34,19 @@ _RECURSIVE: Final = {
 
 
 def parse_volume(text: str, directory: str) -> MountRequest:
-    """Return the mount of ``-v SOURCE:TARGET[:OPTIONS]``.
+    """Return the mount of ``-v SOURCE:TARGET[:OPTIONS]``, or of ``-v TARGET``.
 
-    A source that begins with ``./`` or ``../`` is relative to ``directory``.
+    Without a source it is a new directory that ends with the container. A source that begins
+    with ``./`` or ``../`` is relative to ``directory``.
 
     Raises:
         UsageError: it has not this form.
     """
     asked_by = f"-v {text}"
     parts = text.split(":")
-    if len(parts) == 1:
-        raise UsageError(
-            asked_by,
-            cause="it names no source, and nestbox keeps no anonymous volumes",
-            remedy=f"{_VOLUME_FORM}; for an empty directory use --tmpfs {text}",
+    if len(parts) == 1 and text:
+        return MountRequest(
+            type="volume", source="", target=text, options=(), asked_by=asked_by, must_exist=False
         )
     if len(parts) > 3 or not all(parts):
         cause = "a part is empty" if not all(parts) else "it has more than three parts"
@@ -95,7 +94,7 @@ def parse_mount(text: str, directory: str) -> MountRequest:
     asked_by = f"--mount {text}"
     pairs = [_pair(field, asked_by) for field in _fields(text)]
     kind = _one(pairs, frozenset({"type"}), asked_by)
-    if kind not in {"bind", "tmpfs"}:
+    if kind not in {"bind", "tmpfs", "volume"}:
         raise UsageError(
             asked_by,
             cause=_type_problem(kind),
@@ -125,7 +124,7 @@ def _source(source: str, directory: str) -> str:
 def _type_problem(kind: str) -> str:
     if not kind:
         return "it has no type"
-    if kind in {"volume", "image", "cluster", "npipe", "devpts", "glob"}:
+    if kind in {"image", "cluster", "npipe", "devpts", "glob"}:
         return f"nestbox has no mounts of type {kind} yet"
     return f"{kind!r} is no type of a mount"
 
@@ -135,6 +134,12 @@ def _check_ends(kind: str, source: str, target: str, asked_by: str) -> None:
         raise UsageError(asked_by, cause="it has no target", remedy=_MOUNT_FORM)
     if kind == "bind" and not source:
         raise UsageError(asked_by, cause="it has no source", remedy=_MOUNT_FORM)
+    if kind == "volume" and source:
+        raise UsageError(
+            asked_by,
+            cause="nestbox keeps no named volumes",
+            remedy="leave source out for a new directory, or use type=bind with the path of one",
+        )
     if kind == "tmpfs" and source:
         raise UsageError(
             asked_by, cause="a tmpfs is new and empty, it has no source", remedy="leave source out"

@@ -37,6 +37,11 @@ def test_profiles_are_offered(nestbox: Program) -> None:
     assert offered(nestbox, "profile", "show", "min") == ["minimal"]
 
 
+def test_networks_are_offered(nestbox: Program) -> None:
+    assert offered(nestbox, "run", "--network", "s") == ["slirp4netns"]
+    assert {"host", "none", "private"} <= {*offered(nestbox, "run", "--network", "")}
+
+
 def test_capabilities_are_offered_also_behind_a_comma(nestbox: Program) -> None:
     assert offered(nestbox, "run", "--cap-add", "sys_b") == ["SYS_BOOT"]
     assert offered(nestbox, "run", "--cap-drop", "CAP_SYS_B") == ["CAP_SYS_BOOT"]

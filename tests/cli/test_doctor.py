@@ -151,9 +151,17 @@ def test_colour_is_for_terminals_and_can_be_refused() -> None:
     assert "\x1b" not in on_a_terminal(*arguments, TERM="dumb")
 
 
-@pytest.mark.parametrize("arguments", [("doctor",), ("caps",), ("explain",)], ids=" ".join)
+# Doctor asks nft(8) what a network could be made with; no launch of the shipped profiles does.
+_ASKS_PROGRAMS = {"subprocess"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [(("doctor",), _ASKS_PROGRAMS), (("caps",), set()), (("explain",), set())],
+    ids=["doctor", "caps", "explain"],
+)
 def test_the_command_loads_none_of_the_heavy_libraries(
-    arguments: tuple[str, ...], tmp_path: Path
+    arguments: tuple[str, ...], allowed: set[str], tmp_path: Path
 ) -> None:
     listing = (
         f"import sys; sys.path[:0] = [{PACKAGE!r}]; from nestbox.cli.main import run; "
@@ -168,7 +176,8 @@ def test_the_command_loads_none_of_the_heavy_libraries(
         timeout=60,
         check=False,
     )
-    assert done.stderr.splitlines() == [""]
+    assert set(done.stderr.split()) <= allowed
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.root

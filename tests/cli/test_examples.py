@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nestbox.doctor.lock import lock_of, save_lock
+from nestbox.doctor.outlook import foresee
+from nestbox.doctor.shipped import load_profiles
 from nestbox.outer.probe import ALL_SUBJECTS, observe
 from nestbox.outer.recording import save
 from tests.root.oci.bundle import configuration
@@ -37,7 +40,9 @@ def arrange(nestbox: Program) -> None:
     (here / "untrusted").chmod(0o755)
     (here / "mine.yaml").write_text("name: mine\nextends: default\n")
     environment = observe(ALL_SUBJECTS, state_directory=nestbox.environment["NESTBOX_STORAGE"])
-    (here / "recording.json").write_bytes(save(environment))
+    for name in ("recording.json", "yesterday.json"):
+        (here / name).write_bytes(save(environment))
+    (here / "nestbox.lock").write_bytes(save_lock(lock_of(foresee(environment, load_profiles()))))
     _make_root(here / "rootfs")
 
 

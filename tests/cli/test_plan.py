@@ -99,3 +99,16 @@ def test_run_does_the_steps_that_plan_shows(nestbox: Program) -> None:
     assert nestbox("run", "--provenance", "log", *options).returncode == 0
     record = json.loads((nestbox.directory / "log").read_text())
     assert record["plan"] == shown
+
+
+def test_a_recording_that_lacks_what_a_request_needs_is_an_error(
+    nestbox: Program, recording: str, tmp_path: Path
+) -> None:
+    older = json.loads(Path(recording).read_text())
+    older.pop("network", None)
+    path = tmp_path / "older.json"
+    path.write_text(json.dumps(older))
+    done = nestbox("plan", "--environment", str(path), "--network", "private", "true")
+    assert done.returncode == 125
+    assert "does not say what this request needs: network" in done.stderr
+    assert "--record" in done.stderr

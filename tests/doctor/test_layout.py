@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestbox.doctor.engines import allow_syscalls
 from nestbox.doctor.layout import Page, cut, labelled, page_of, paragraph, plain, shortened
 from nestbox.outer.facts import EngineKind
+from nestbox.policy.engine_settings import allow_syscalls
 
 
 @given(st.text(), st.integers(min_value=40, max_value=100))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nestbox.errors import UsageError
-from nestbox.flags.limits import parse_sysctl, parse_ulimit
+from nestbox.flags.limits import parse_score, parse_sysctl, parse_ulimit
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,16 @@ def test_a_kernel_parameter() -> None:
 def test_what_is_no_kernel_parameter_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_sysctl(text)
+
+
+@pytest.mark.parametrize(("text", "score"), [("0", 0), ("-1000", -1000), ("1000", 1000)])
+def test_a_score(text: str, score: int) -> None:
+    assert parse_score(text) == score
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1001", "-1001", "+5", "1.5", " 5", "5\n", "--5", "\u0661", "99999", "never"]
+)
+def test_what_is_no_score_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError, match="-1000 to 1000"):
+        parse_score(text)

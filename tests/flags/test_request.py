@@ -139,7 +139,7 @@ def test_devices_limits_and_security_options_are_read() -> None:
         ["--sysctl", "x"],
         ["--device", "fuse"],
         ["--security-opt", "x=y"],
-        ["-v", "/x"],
+        ["-v", "/x:"],
         ["--mount", "x"],
         ["--tmpfs", ""],
         ["--rootfs", ""],

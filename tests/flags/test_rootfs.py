@@ -1,4 +1,4 @@
-"""--rootfs host|DIR[:ro|:overlay]."""
+"""--rootfs host|DIR[:ro|:overlay|:fuse|:copy]."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from nestbox.policy.request import RootKind, RootMode
         ("./host", RootKind.DIRECTORY, "/here/host", RootMode.DIRECT),
         ("/srv/root", RootKind.DIRECTORY, "/srv/root", RootMode.DIRECT),
         ("/srv/root:ro", RootKind.DIRECTORY, "/srv/root", RootMode.READ_ONLY),
+        ("host:copy", RootKind.HOST, "/", RootMode.COPY),
+        ("root:fuse", RootKind.DIRECTORY, "/here/root", RootMode.FUSE),
         ("root:overlay", RootKind.DIRECTORY, "/here/root", RootMode.OVERLAY),
         (".", RootKind.DIRECTORY, "/here", RootMode.DIRECT),
         ("../root", RootKind.DIRECTORY, "/root", RootMode.DIRECT),

@@ -6,6 +6,7 @@ import pytest
 
 from nestbox.errors import UsageError
 from nestbox.flags.volumes import parse_mount, parse_tmpfs, parse_volume
+from nestbox.policy.request import MountRequest
 
 
 @pytest.mark.parametrize(
@@ -34,11 +35,25 @@ def test_a_volume(text: str, source: str, target: str, options: tuple[str, ...])
     assert not mount.must_exist
 
 
-@pytest.mark.parametrize("text", ["", "/dst", ":/dst", "/src:", "/src:/dst:", "/a:/b:ro:z", "::"])
+@pytest.mark.parametrize("text", ["", ":/dst", "/src:", "/src:/dst:", "/a:/b:ro:z", "::"])
 def test_what_is_no_volume_is_refused(text: str) -> None:
     with pytest.raises(UsageError) as refused:
         parse_volume(text, "/here")
     assert "-v SOURCE:TARGET" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    "mount", [parse_volume("/dst", "/here"), parse_mount("type=volume,target=/dst", "/here")]
+)
+def test_a_volume_without_a_source_is_new(mount: MountRequest) -> None:
+    assert (mount.type, mount.source, mount.target) == ("volume", "", "/dst")
+    assert not mount.must_exist
+
+
+def test_there_are_no_volumes_with_a_name() -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_mount("type=volume,source=data,target=/dst", "/here")
+    assert "no named volumes" in refused.value.cause
 
 
 def test_a_tmpfs() -> None:

@@ -8,7 +8,7 @@ import sys
 from nestbox import json_text
 from nestbox.cli.oci.command import FLAG, TEXT, Call, Command, Option
 from nestbox.cli.oci.log import escaped
-from nestbox.errors import NestboxError, StateError, UsageError
+from nestbox.errors import NestboxError, StateError, UsageError, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,18 +37,26 @@ def _list(call: Call) -> int:
     return 0
 
 
+def _check_there(root: str) -> None:
+    """Refuse a directory that was named and cannot be looked into. Raises StateError."""
+    try:
+        os.stat(os.path.join(root, ""))
+    except OSError as error:
+        raise StateError(
+            f"open {root}",
+            cause=reason(error),
+            remedy="name the directory with the state of containers",
+        ) from error
+
+
 def _containers(call: Call) -> list[dict[str, Any]]:
     """Return all that can be read; of the others standard error tells. Raises StateError."""
     from nestbox.runtime.oci.description import describe
     from nestbox.runtime.oci.store import NoContainer, Store
 
     root = call.session.root
-    if call.session.root_given and not os.path.isdir(root):
-        raise StateError(
-            f"open {root}",
-            cause="no such file or directory",
-            remedy="name the directory with the state of containers",
-        )
+    if call.session.root_given:
+        _check_there(root)
     store = Store(root)
     found = []
     for name in store.names():

@@ -7,7 +7,7 @@ import os
 from nestbox.cli.oci.command import FLAG, TEXT, Option, Values
 from nestbox.cli.oci.log import Log
 from nestbox.errors import UsageError
-from nestbox.runtime.roots import default_root
+from nestbox.runtime.roots import default_root, foreign_owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,16 +67,17 @@ class Session:
                 remedy="use text or json",
             )  # fmt: skip
         self.log.is_json = form == "json"
+        self.root_given = values.given("root")
+        self.root = os.path.abspath(values.text("root")) if self.root_given else _default_root()
+        self._become_owner()  # before the log: a user could have put a link in its place
         if target := values.text("log"):
             self.log.open(target)
-        self._set_root(values)
+        self._check_root()
         self._set_cgroup_manager(values)
         self.rootless = _bool_or_auto(values.text("rootless", "auto"))
         self.criu = values.text("criu") or "criu"
 
-    def _set_root(self, values: Values) -> None:
-        self.root_given = values.given("root")
-        self.root = os.path.abspath(values.text("root")) if self.root_given else _default_root()
+    def _check_root(self) -> None:
         if self.root == "/":
             raise UsageError(
                 "Option --root argument should not be set to /",
@@ -85,6 +86,16 @@ class Session:
             )
         if not self.root_given and self.root.startswith(os.environ.get("XDG_RUNTIME_DIR") or "\0"):
             _keep_from_pruning(self.root)
+
+    def _become_owner(self) -> None:
+        """Give up root where the state directory is another user's. Raises StateError."""
+        info = foreign_owner(self.root)
+        if info is None:
+            return
+        from nestbox.runtime.acting import act_as_owner
+
+        act_as_owner(self.root, info, os.environ)
+        self.log.debug(f"acting as the user {info.st_uid}, to whom {self.root} belongs")
 
     def _set_cgroup_manager(self, values: Values) -> None:
         manager = values.text("cgroup-manager", "cgroupfs")

@@ -1,0 +1,1 @@
+"""Changes as text to paste, for each layer that may be around us."""
