@@ -7,6 +7,7 @@ import select
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -188,6 +189,20 @@ def nothing_left(surroundings):
     after = surroundings()
     for kind in Surroundings.__dataclass_fields__:
         assert getattr(after, kind) <= getattr(before, kind), f"{kind} were left behind"
+
+
+@pytest.fixture
+def ordinary(nestbox):
+    """Yield the runtime as uid 61234 runs it, with directories of his own.
+
+    They are not among those of pytest, which every session of it closes to other users.
+    """
+    directory = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="nestbox-ordinary-"))
+    os.chown(directory, 61234, 61234)
+    nestbox.directory = directory
+    nestbox.extra_environment = {"HOME": str(directory)}
+    yield nestbox
+    shutil.rmtree(directory)
 
 
 @pytest.fixture

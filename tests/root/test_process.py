@@ -129,7 +129,7 @@ class TestNetwork:
             inner = launch([], "readlink", f"/proc/self/ns/{name}").stdout.strip()
             assert inner != os.readlink(f"/proc/self/ns/{name}")
 
-    @pytest.mark.parametrize("network", ["bridge", "nosuch", "", "container:x"])
+    @pytest.mark.parametrize("network", ["bridg", "nosuch", "", "container:x"])
     def test_one_that_nestbox_cannot_make_is_refused(self, launch, network):
         done = launch(["--network", network], "true")
         assert done.exit_code == 125

@@ -25,10 +25,11 @@ from nestbox.policy.config.cgroup_devices import device_rules
 from nestbox.policy.config.cgroup_location import CgroupLocation, LocationRequest, locate
 from nestbox.policy.config.cgroup_settings import settings
 from nestbox.policy.config.cgroup_variant import annotated_properties
-from nestbox.runtime.cgroup import setup, systemd, tree, wire
+from nestbox.policy.launch_spec import CgroupSpec
+from nestbox.runtime.cgroup import limits, setup, systemd, tree, wire
 from nestbox.runtime.cgroup.bus import Systemd, address_of
 from nestbox.runtime.cgroup.processes import kill_all, processes
-from nestbox.runtime.cgroup.removal import remove
+from nestbox.runtime.cgroup.removal import remove, remove_directory
 from nestbox.runtime.cgroup.update import update
 from tests.root.oci.cgroups import facts, memberships, process
 
@@ -287,3 +288,39 @@ def test_a_unit_that_cannot_be_stopped_costs_nothing_once_its_cgroup_is_gone(bus
         with monkeypatch.context() as away:
             away.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
             remove(location)
+
+
+def test_a_container_of_run_gets_a_scope_of_the_users_systemd(bus, location):
+    """Its limits are known to systemd and written, and nothing of it is left to be stopped."""
+    mount = location.mounts[""]
+    name = f"web{os.urandom(4).hex()}"
+    depth = (("cgroup.max.depth", "5"),)
+    spec = CgroupSpec(version=2, parent=f"{mount}/user.slice", settings=depth, scope=True)
+    directory = Path(limits.directory_of(spec, name))
+    limits.create(spec, name)
+    assert not directory.exists()
+    environment = {"DBUS_SESSION_BUS_ADDRESS": bus.address}
+    with process() as child:
+        try:
+            limits.enter(spec, name, child.pid, environment=environment)
+            started = bus.properties("StartTransientUnit")
+            assert started["PIDs"] == [child.pid]
+            assert started["Slice"] == "user.slice"
+            assert started["Delegate"] is True
+            assert started["CollectMode"] == "inactive-or-failed"
+            assert bus.calls("StartTransientUnit")[0][0] == f"nestbox-{name}.scope"
+            assert (directory / "cgroup.procs").read_text().split() == [str(child.pid)]
+            assert (directory / "cgroup.max.depth").read_text().strip() == "5"
+        finally:
+            child.kill()
+            child.wait()
+            remove_directory(str(directory))
+            with contextlib.suppress(OSError):
+                directory.parent.rmdir()  # unless the machine has one of that name
+
+
+def test_a_scope_without_a_bus_is_an_error_that_names_it():
+    spec = CgroupSpec(version=2, parent="/nowhere/user.slice", settings=(), scope=True)
+    environment = {"DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere/bus"}
+    with pytest.raises(LaunchError, match="dbus"):
+        limits.enter(spec, "web", os.getpid(), environment=environment)
