@@ -22,6 +22,7 @@ PROGRAMS = {
     "buildah": "buildah",
     "containerd": "containerd",
     "cri": "containerd",
+    "nested": "dockerd",
 }
 
 
@@ -32,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=runtimes.NAMES,
         help="the runtime that engines call; a peer shows whether the tests themselves are right",
     )
+    parser.addoption("--screenshots", metavar="DIR", help="keep pictures of doctor's page there")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from integration.conformance import process, report, scratch, session, suites
+from integration.conformance import process, report, rootless, scratch, session, suites
 
 _PAGE: Final = Path(__file__).parents[2] / "docs" / "conformance.md"
 _KEPT: Final = "score.json"
@@ -22,6 +22,9 @@ _KEPT: Final = "score.json"
 def main(arguments: Sequence[str]) -> int:
     """Return the exit status: 0 the suite ran, whatever its outcome; 1 it could not."""
     options = _parser().parse_args(arguments)
+    if options.rootless and options.suite != suites.RuncBats.name:
+        print(f"conformance: {options.suite} has no mode for ordinary users", file=sys.stderr)
+        return 1
     if os.geteuid() != 0:
         print("conformance: the suites run as root", file=sys.stderr)
         return 1
@@ -49,6 +52,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkout", type=_directory, required=True, help="the suite, built")
     parser.add_argument(
         "--runtime", type=_program, action="append", required=True, help="again for each runtime"
+    )
+    parser.add_argument(
+        "--rootless",
+        choices=rootless.MODES,
+        help="runc-bats as an ordinary user, with what the user is given",
     )
     parser.add_argument("--only", action="append", metavar="PATTERN", help="these programs alone")
     parser.add_argument(
@@ -79,7 +87,11 @@ def _score(options: argparse.Namespace, runtime: Path) -> session.Score:
         if options.reuse and (keep / _KEPT).exists():
             return msgspec.json.decode((keep / _KEPT).read_bytes(), type=session.Score)
     choice = session.Choice(
-        suite=suite, checkout=options.checkout, only=options.only or (), keep=keep
+        suite=suite,
+        checkout=options.checkout,
+        only=options.only or (),
+        keep=keep,
+        rootless=options.rootless,
     )
     score = session.run(choice, runtime, _say)
     if keep is not None:

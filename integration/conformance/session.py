@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from integration.conformance import process, scratch
+from integration.conformance import process, rootless, scratch
 from integration.conformance.suites import Result, Setting, Suite
 
 
@@ -30,13 +30,15 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """What is run of a suite, and where what it writes is kept.
 
-    `only` has patterns of the programs' names, none for all of them.
+    `only` has patterns of the programs' names, none for all of them; `rootless` is the mode of an
+    ordinary user, None for root.
     """
 
     suite: Suite
     checkout: Path
     only: Sequence[str] = ()
     keep: Path | None = None
+    rootless: str | None = None
 
     def programs(self) -> list[str]:
         """Return the programs to run."""
@@ -54,8 +56,7 @@ def run(choice: Choice, runtime: Path, progress: Callable[[Result], None]) -> Sc
     results: list[Result] = []
     for program in choice.programs():
         with scratch.directory() as work:
-            setting = Setting(checkout=choice.checkout, runtime=runtime, scratch=work)
-            found, output = choice.suite.run(program, setting)
+            found, output = _run(choice, runtime, program, work)
             _delete_containers(runtime, work)
         if choice.keep is not None:
             (choice.keep / f"{Path(program).stem}.log").write_text(output)
@@ -70,6 +71,14 @@ def run(choice: Choice, runtime: Path, progress: Callable[[Result], None]) -> Sc
         kernel=os.uname().release,
         results=tuple(results),
     )
+
+
+def _run(choice: Choice, runtime: Path, program: str, work: Path) -> tuple[list[Result], str]:
+    setting = Setting(checkout=choice.checkout, runtime=runtime, scratch=work)
+    if choice.rootless is None:
+        return choice.suite.run(program, setting)
+    with rootless.user(choice.rootless, work) as user:
+        return choice.suite.run(program, msgspec.structs.replace(setting, user=user))
 
 
 def version(runtime: Path) -> str:

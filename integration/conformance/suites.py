@@ -10,6 +10,7 @@ from typing import Final, Protocol
 import msgspec
 
 from integration.conformance import process, tap
+from integration.conformance.rootless import User
 from integration.conformance.tap import Outcome
 
 _PROGRAM_SECONDS: Final = 180.0
@@ -26,11 +27,15 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """What a suite needs: its checkout, the runtime under test, a directory for its files."""
+    """What a suite needs: its checkout, the runtime under test, a directory for its files.
+
+    With ``user`` it is run as that one.
+    """
 
     checkout: Path
     runtime: Path
     scratch: Path
+    user: User | None = None
 
 
 class Suite(Protocol):
@@ -85,7 +90,7 @@ class RuncBats:
         titles = list(_titles((setting.checkout / program).read_text()))
         finished = process.run(
             process.Job(
-                command=["bats", "--tap", program],
+                command=[*(setting.user.words if setting.user else ()), "bats", "--tap", program],
                 cwd=setting.checkout,
                 env=_environment(setting, {"RUNC": str(setting.runtime)}),
                 culprit=setting.runtime,
@@ -109,7 +114,8 @@ def _below(checkout: Path, pattern: str) -> list[str]:
 
 def _environment(setting: Setting, own: Mapping[str, str]) -> dict[str, str]:
     """Return our environment with what the suite asks for, and its files in the scratch."""
-    return {**os.environ, "TMPDIR": str(setting.scratch), "TERM": "dumb", **own}
+    users = setting.user.variables if setting.user else {}
+    return {**os.environ, "TMPDIR": str(setting.scratch), "TERM": "dumb", **users, **own}
 
 
 def _result(name: str, line: tap.Line | None) -> Result:

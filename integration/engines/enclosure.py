@@ -28,6 +28,9 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/lock
 # podman keeps its locks there, which another podman of this machine may hold.
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+# crun gives the null device to the user of a container whose stream it is: not the machine's own.
+mknod -m 666 /run/null c 1 3
+mount --bind /run/null /dev/null
 # Where controllers are mounted on a writable tmpfs, podman takes it for controllers too.
 if grep -q '^[^ ]* /sys/fs/cgroup tmpfs rw' /proc/mounts; then
     mkdir /run/cgroup
