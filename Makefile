@@ -7,8 +7,12 @@ TEST_ARGS =
 BENCH_ARGS =
 # The engines of `make test-engines`, each with a goal of its own, and what that gives to pytest:
 # make test-podman ENGINE_ARGS="--engine-runtime runc" runs the same tests on a peer.
-ENGINES = docker podman buildah containerd cri
+ENGINES = docker podman buildah containerd cri nested
 ENGINE_ARGS =
+# make test-page PAGE_ARGS="--screenshots docs/guide/pictures" keeps what the browser shows.
+PAGE_ARGS =
+# make test-vm VM_ARGS="--vm-kernel 5.10 --vm-tests tests/root/oci" tests a part; --vm-quick takes minutes.
+VM_ARGS =
 # PYTHON=/path/to/python3 chooses the interpreter of the virtual environment.
 export PYTHON
 
@@ -23,11 +27,13 @@ compiled_sources := $(wildcard nestbox/*/*.c nestbox/*/*.h nestbox/*/*_build.py)
 
 # What the goals of this call need from the system, found out before anything is changed.
 purposes := build run $(filter test check bench,$(MAKECMDGOALS)) \
-	$(if $(filter $(patsubst %,test-%,engines $(ENGINES)),$(MAKECMDGOALS)),test engines)
+	$(if $(filter $(patsubst %,test-%,engines $(ENGINES)),$(MAKECMDGOALS)),test engines) \
+	$(if $(filter test-page,$(MAKECMDGOALS)),test page) \
+	$(if $(filter test-vm,$(MAKECMDGOALS)),test vm)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-engines $(ENGINES:%=test-%) check format bench build clean system-packages
+.PHONY: help run test test-page test-vm test-engines $(ENGINES:%=test-%) check format bench build clean system-packages
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -41,11 +47,17 @@ run: build ## install what is missing, build, and launch a container
 test: build $(VENV)/.dev ## install what is missing, build, and run the tests
 	@$(python) -m pytest $(TEST_ARGS)
 
+test-page: build $(VENV)/.dev $(VENV)/.page ## look at the page of nestbox doctor in a browser
+	@$(python) -m pytest integration/page $(PAGE_ARGS)
+
 test-engines: build $(VENV)/.dev $(VENV)/.engines ## run docker, podman, containerd and CRI on nestbox (as root)
 	@$(python) -m pytest $(ENGINES:%=integration/%) $(ENGINE_ARGS)
 
 $(ENGINES:%=test-%): build $(VENV)/.dev $(VENV)/.engines
 	@$(python) -m pytest $(@:test-%=integration/%) $(ENGINE_ARGS)
+
+test-vm: build $(VENV)/.dev $(VENV)/.vm ## run tests under other kernels, in virtual machines (as root; hours)
+	@$(python) -m pytest integration/vm $(VM_ARGS)
 
 check: build $(VENV)/.dev ## the one definition of clean: linters, types, warnings, analysers, layout
 	@$(VENV)/bin/ruff check .
@@ -85,6 +97,14 @@ $(VENV)/.dev: $(VENV)/.requirements | $(VENV)/.installed
 
 $(VENV)/.engines: $(VENV)/.requirements | $(VENV)/.dev
 	@sh bootstrap/venv.sh $(VENV) engines
+	@touch $@
+
+$(VENV)/.vm: $(VENV)/.requirements | $(VENV)/.dev
+	@sh bootstrap/venv.sh $(VENV) vm
+	@touch $@
+
+$(VENV)/.page: $(VENV)/.requirements | $(VENV)/.dev
+	@sh bootstrap/venv.sh $(VENV) page
 	@touch $@
 
 # A change to the build means installing again; a change to a source, building what it is part of.

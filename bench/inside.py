@@ -90,10 +90,14 @@ def mount_differences(ours: dict[str, str], theirs: dict[str, str]) -> list[str]
     return lines
 
 
+# The root of a bind of the node: of the outer /dev, or of one that nestbox made for it.
+_NULL_DEVICES = frozenset({"/null", "/covering-null"})
+
+
 def _mount(line: str) -> tuple[str, str]:
     before, _, after = line.partition(" - ")
     fields = before.split()
-    if fields[3] == "/null":
+    if fields[3] in _NULL_DEVICES:
         return fields[4], "null device"
     access = "ro" if "ro" in fields[5].split(",") else "rw"
     return fields[4], f"{after.split()[0]} {access}"

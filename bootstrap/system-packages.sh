@@ -1,12 +1,14 @@
 #!/bin/sh
 # Makes sure that the system has what the given purposes need.
 #
-# Usage: system-packages.sh PURPOSE...    (build, run, test, check, bench, engines)
+# Usage: system-packages.sh PURPOSE...    (build, run, test, check, bench, engines, page, vm)
 #
 # What is there already is found by use (a command, a header, a library), not by
 # asking the package manager, so other distributions work once it is there. As root
 # on Debian or Ubuntu the rest is installed; otherwise the command that installs it
 # is printed and nothing is changed.
+#
+#        system-packages.sh --list PURPOSE...    prints all that they need, found or not
 set -eu
 
 here=$(dirname "$0")
@@ -87,6 +89,12 @@ find_missing() {
 			need runc has_command runc
 			need dbus-daemon has_command dbus-daemon
 			need iproute2 has_command ip
+			need uidmap has_command newuidmap
+			need fuse-overlayfs has_command fuse-overlayfs
+			# Networks of containers: a link with address translation, and what an ordinary user has.
+			need nftables has_command nft
+			need passt has_command pasta
+			need slirp4netns has_command slirp4netns
 			;;
 		check)
 			need clang has_command clang
@@ -110,6 +118,20 @@ find_missing() {
 			need iptables has_command iptables
 			need iproute2 has_command ip
 			need debootstrap has_command debootstrap
+			need uidmap has_command newuidmap
+			;;
+		page)
+			need chromium has_command chromium
+			need chromium-driver has_command chromedriver
+			need fonts-dejavu-core test -d /usr/share/fonts/truetype/dejavu
+			;;
+		vm)
+			need qemu-system-x86 has_command qemu-system-x86_64
+			need debian-archive-keyring test -e /usr/share/keyrings/debian-archive-keyring.gpg
+			need busybox-static has_static_busybox
+			need e2fsprogs has_command mke2fs
+			need kmod has_command depmod
+			need tar has_command tar
 			;;
 		*)
 			echo "$0: unknown purpose: $purpose" >&2
@@ -131,6 +153,14 @@ install_missing() {
 	apt update && apt install --no-install-recommends $missing
 }
 
+if [ "$1" = --list ]; then
+	shift
+	need() {
+		echo "$1"
+	}
+	find_missing "$@" | sort -u
+	exit 0
+fi
 find_missing "$@"
 if [ -z "$missing" ]; then
 	exit 0
