@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import click
 
 from nestbox.cli.command import Command, Option, root_option
-from nestbox.cli.doctor_forms import form_option, show_in_form
+from nestbox.cli.doctor_forms import check_together, form_option, show_in_form
 from nestbox.cli.doctor_program import examine_command
 from nestbox.cli.doctor_workload import judge_here, workload_options
 from nestbox.cli.recordings import read_environment
@@ -50,6 +50,20 @@ def doctor(
 
     context = context_of_process(state_root)
     try:
+        check_together(
+            {
+                "--leaks": leaks,
+                "COMMAND": bool(command),
+                "--diff": diff is not None,
+                "--quick": quick,
+                "--for": workload is not None,
+                "--require": required is not None,
+                "--environment": environment is not None,
+                "--record": record is not None,
+                "--remedy": layer is not None,
+            },
+            output,
+        )
         if leaks:
             return _leaks(context, output)
         if command:

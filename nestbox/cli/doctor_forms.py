@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nestbox.cli.command import Option
+from nestbox.errors import UsageError
 
 if TYPE_CHECKING:
     from nestbox.doctor.overview import Overview
@@ -26,6 +27,44 @@ def form_option() -> Option:
         help="Print text for people; JSON for programs; junit or sarif for CI; markdown for an "
         "issue; html, one page to look at; nfd (node-feature-discovery) or prometheus (textfile "
         "collector) for a fleet.  [default: text]",
+    )
+
+
+# What asks for something else than the report, and what may stand beside it.
+_INSTEAD = {
+    "--leaks": frozenset[str](),
+    "COMMAND": frozenset[str](),
+    "--diff": frozenset[str](),
+    "--quick": frozenset[str](),
+    "--for": frozenset({"--environment", "--record", "--remedy"}),
+}
+_WHOLE_REPORTS = frozenset({"--quick"})  # in every form
+
+
+def check_together(given: dict[str, bool], form: str) -> None:
+    """Refuse options of which one would be passed over in silence. Raises UsageError."""
+    named = [option for option, is_given in given.items() if is_given]
+    for option in named:
+        if option not in _INSTEAD:
+            continue
+        others = [one for one in named if one != option and one not in _INSTEAD[option]]
+        if others:
+            raise _not_together(option, others[0])
+        if option not in _WHOLE_REPORTS and form not in {"text", "json"}:
+            raise _not_together(option, f"-o {form}")
+    if "--remedy" in named and "--for" not in named:
+        raise UsageError(
+            "--remedy without --for",
+            cause="it writes what a workload needs for another layer",
+            remedy="name the workload: nestbox doctor --for dockerd --remedy docker",
+        )
+
+
+def _not_together(option: str, other: str) -> UsageError:
+    return UsageError(
+        f"{option} with {other}",
+        cause="the second would have no effect",
+        remedy="leave one of them out",
     )
 
 

@@ -31,6 +31,12 @@ def explain(
     from nestbox.runtime.context import context_of_process
 
     root = context_of_process(state_root).root
+    if pid is not None and (last or container is not None):
+        raise UsageError(
+            "--pid with a container",
+            cause="a process is explained or a container, not both",
+            remedy="leave one of them out",
+        )
     if pid is not None:
         from nestbox.cli.explain_process import explain_process
 

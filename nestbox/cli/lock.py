@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -45,6 +46,7 @@ def _write(path: str, table: Outlooks) -> None:
     from nestbox.doctor.lock import lock_of, save_lock
 
     temporary = f"{path}.{os.getpid()}"
+    _check_regular(path)
     try:
         with open(temporary, "xb") as file:
             file.write(save_lock(lock_of(table)))
@@ -59,6 +61,20 @@ def _write(path: str, table: Outlooks) -> None:
     note(f"nestbox: wrote {path}; nestbox lock --check {path} fails where containers get less")
 
 
+def _check_regular(path: str) -> None:
+    """Refuse what is there and no file: a device would be replaced, a FIFO never be read."""
+    try:
+        regular = stat.S_ISREG(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return  # what follows says why
+    if not regular:
+        raise DoctorFailed(
+            f"cannot use the lock {path!r}",
+            cause="it is there, and no regular file",
+            remedy="name a file",
+        )
+
+
 def _remove(path: str) -> None:
     try:
         os.unlink(path)
@@ -69,6 +85,7 @@ def _remove(path: str) -> None:
 def _compare(path: str, table: Outlooks) -> tuple[Change, ...]:
     from nestbox.doctor.lock import changes, load_lock
 
+    _check_regular(path)
     try:
         with open(path, "rb") as file:
             text = file.read(_LIMIT)

@@ -8,15 +8,12 @@ import msgspec
 
 from nestbox.doctor.report import Group, Verdict
 from nestbox.doctor.shipped import Shipped
-from nestbox.policy.shipped_profiles import seccomp_file
-from nestbox.runtime.seccomp import read_profile
+from nestbox.runtime.seccomp import read_named
 
 if TYPE_CHECKING:
     from nestbox.doctor.overview import Overview
     from nestbox.doctor.report import Check
     from nestbox.policy.profile import Profile
-
-_SHIPPED_FILTERS = frozenset({"default", "strict"})
 
 
 def measure_by(profile: Profile) -> Shipped:
@@ -26,11 +23,8 @@ def measure_by(profile: Profile) -> Shipped:
         UsageError: the filter cannot be read.
     """
     wanted = profile.seccomp.want
-    filters = {}
-    if wanted != "unconfined":
-        path = seccomp_file(wanted) if wanted in _SHIPPED_FILTERS else wanted
-        filters[wanted] = read_profile(path)
-    return Shipped(profiles=(profile,), filters=filters)
+    named = read_named(wanted)
+    return Shipped(profiles=(profile,), filters={} if named is None else {wanted: named})
 
 
 def strictly(seen: Overview) -> Overview:

@@ -9,7 +9,6 @@ import msgspec
 from nestbox.outer.derived import is_below, overmounts
 from nestbox.policy.launch_spec import MountSpec, OverlayLayer
 from nestbox.policy.paths import depth
-from nestbox.policy.request import RootKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,6 +155,8 @@ def empty_directories(
 
     What a nestbox saw there would be the containers of another one, with locks that are copies.
     """
+    from nestbox.policy.request import RootKind
+
     if request.root.kind is not RootKind.HOST:
         return ()
     return tuple(

@@ -24,18 +24,17 @@ from nestbox.policy.profile import Profile
 from nestbox.policy.request import RunRequest
 from nestbox.policy.resolution import Resolution, refusal, warnings
 from nestbox.policy.resolve import required_subjects, resolve, wanted_seccomp
-from nestbox.policy.shipped_profiles import load_shipped, seccomp_file
+from nestbox.policy.shipped_profiles import load_shipped
 from nestbox.policy.subjects import gets_user_namespace
 from nestbox.policy.validation import check_request
 from nestbox.runtime.context import STORAGE_ROOT, Context
 from nestbox.runtime.root_facts import with_parts
 from nestbox.runtime.roots import STATE_ROOT
-from nestbox.runtime.seccomp import read_profile
+from nestbox.runtime.seccomp import read_named
 from nestbox.runtime.seccomp_step import filter_step
 
 LAYERS = "layers"
 _REASONS = frozenset({Subject.ANCESTRY, Subject.ENGINE})
-_SHIPPED_FILTERS = frozenset({"default", "strict"})
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,17 +167,7 @@ def _profile(request: RunRequest, context: Context) -> Profile:
 
 
 def _filter_profile(request: RunRequest, profile: Profile) -> SeccompProfile | None:
-    wanted = wanted_seccomp(request, profile)
-    if wanted == "unconfined":
-        return None
-    if wanted in _SHIPPED_FILTERS:
-        return _shipped_filter(wanted)
-    return read_profile(wanted)
-
-
-@cache
-def _shipped_filter(name: str) -> SeccompProfile:
-    return read_profile(seccomp_file(name))
+    return read_named(wanted_seccomp(request, profile))
 
 
 @cache

@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 from enum import StrEnum
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -22,6 +23,7 @@ from nestbox.runtime.seccomp_cache import KeptFilter, digest, keep, read_all, re
 if TYPE_CHECKING:
     from nestbox.oci.seccomp_profile import SeccompProfile
 
+_SHIPPED: Final = frozenset({"default", "strict"})
 _MAX_KEPT: Final = 64  # programs kept in memory
 _REVISION: Final = b"1"  # to be raised when the same filter is compiled to another program
 
@@ -72,6 +74,26 @@ def read_profile(path: str) -> SeccompProfile:
             remedy="name a readable JSON file, or seccomp=unconfined",
         ) from error
     return parse_profile(data, source=path)
+
+
+def read_named(wanted: str) -> SeccompProfile | None:
+    """Return the filter that a profile or a flag names: shipped, a file's, or None for unconfined.
+
+    Raises:
+        UsageError: it cannot be read, or is no filter.
+    """
+    if wanted == "unconfined":
+        return None
+    if wanted in _SHIPPED:
+        return _read_shipped(wanted)
+    return read_profile(wanted)
+
+
+@cache
+def _read_shipped(name: str) -> SeccompProfile:
+    from nestbox.policy.shipped_profiles import seccomp_file
+
+    return read_profile(seccomp_file(name))
 
 
 def compile_filter(seccomp: LinuxSeccomp, *, cache_directory: str | None) -> CompiledFilter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -107,3 +108,57 @@ def test_for_a_workload(capfd: pytest.CaptureFixture[str]) -> None:
     less = str(RECORDINGS / "capabilities-only.json")
     assert run(["doctor", "--environment", less, "--for", "dockerd"]) == 2
     assert "not observed" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--quick", "--record", "x"),
+        ("--quick", "--environment", HOST),
+        ("--diff", HOST, HOST, "--quick"),
+        ("--diff", HOST, HOST, "-o", "html"),
+        ("--for", "tcpdump", "-o", "junit"),
+        ("--for", "tcpdump", "--require", "minimal"),
+        ("--leaks", "--for", "tcpdump"),
+        ("--remedy", "docker"),
+        ("--record", "x", "--", "true"),
+    ],
+)
+def test_what_would_be_passed_over_is_refused(
+    words: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["doctor", *words]) == 2
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert "because: " in told.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "directory"])
+@pytest.mark.parametrize("check", [(), ("--check",)])
+def test_a_lock_is_a_regular_file_or_nothing_is_touched(
+    kind: str, check: tuple[str, ...], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "lock"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/null")
+    else:
+        path.mkdir()
+    before = path.stat()
+    assert run(["lock", *check, "--environment", HOST, str(path)]) == 2
+    assert "no regular file" in capfd.readouterr().err
+    assert (path.stat().st_ino, path.stat().st_mode) == (before.st_ino, before.st_mode)
+    assert [one.name for one in tmp_path.iterdir()] == ["lock"]
+
+
+def test_a_process_and_a_container_are_not_explained_at_once(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["explain", "--pid", "1", "web"]) == 125
+    assert "not both" in capfd.readouterr().err

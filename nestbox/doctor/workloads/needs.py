@@ -16,6 +16,7 @@ from nestbox.policy.capability_remedies import lost_at
 from nestbox.policy.change import Change, ChangeKind
 from nestbox.policy.kernel_mounts import why_not_fresh
 from nestbox.policy.subjects import holds, need
+from nestbox.policy.userns_denial import user_namespace_denial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,12 +110,11 @@ def _user_namespace(value: str, environment: OuterEnvironment) -> _Answer:
     for name, bad, good in _USER_NAMESPACE_SYSCTLS:
         if sysctls.get(name) == bad:
             return f"{name} is {bad}", (Change(kind=_K.SYSCTL, value=f"{name}={good}"),)
-    cause = f"a new user namespace was tried: {_listed(failed)}"
+    denial = user_namespace_denial(environment)
+    cause = denial[0] if denial else f"a new user namespace was tried: {_listed(failed)}"
     if _is_filtered(environment):
         # Who may make one needs no capability, so letting the calls pass is the lesser change.
-        return f"{cause}; an outer seccomp filter is on us", (
-            Change(kind=_K.SYSTEM_CALLS, value="clone clone3 unshare"),
-        )
+        return cause, (Change(kind=_K.SYSTEM_CALLS, value="clone clone3 unshare"),)
     if _is_confined(environment):
         return cause, (Change(kind=_K.APPARMOR),)
     return cause, (Change(kind=_K.KERNEL, value=f"user namespaces ({', '.join(failed)})"),)

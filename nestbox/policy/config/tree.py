@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from nestbox.errors import UsageError
 from nestbox.outer.facts import Subject
-from nestbox.policy.entry import whole_kernel_mounts
 from nestbox.policy.launch_spec import RootSpec
 from nestbox.policy.subjects import lacks_pivot, need
 
@@ -58,4 +57,6 @@ def _uncovered(case: Case) -> tuple[str, ...]:
         return ()
     if case.options.no_pivot:
         return case.bundle.kernel_mounts
+    from nestbox.policy.entry import whole_kernel_mounts
+
     return whole_kernel_mounts(need(case.environment.mounts, Subject.MOUNTS), case.root.directory)
