@@ -33,9 +33,13 @@ def explained() -> Iterator[Explained]:
     started: list[subprocess.Popen[str]] = []
 
     def explain(command: list[str]) -> dict[str, Any]:
-        script = "echo ready; exec sleep 60"
+        script = "echo ready; read line"
         process = subprocess.Popen(
-            [*command, script], stdout=subprocess.PIPE, text=True, process_group=0
+            [*command, script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            process_group=0,
         )
         started.append(process)
         assert process.stdout is not None
@@ -52,10 +56,13 @@ def explained() -> Iterator[Explained]:
 
     yield explain
     for process in started:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(_SECONDS)
-        if process.stdout is not None:
-            process.stdout.close()
+        # The end of its input ends the chain, so that each of it tidies up.
+        try:
+            process.communicate(timeout=_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate(timeout=_SECONDS)
+            raise
 
 
 def youngest(pid: int) -> int:
@@ -126,7 +133,7 @@ def test_container_in_a_container(explained: Explained, tmp_path: Path) -> None:
     root = tmp_path / "root"
     account = explained(
         [
-            *(str(NESTBOX), "run", "--root", str(root), "--cap-add", "SYS_ADMIN"),
+            *(str(NESTBOX), "run", "-i", "--root", str(root), "--cap-add", "SYS_ADMIN"),
             *("--cap-drop", "NET_RAW", "--", "sh", "-c"),
         ]
     )
